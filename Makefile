@@ -1,0 +1,112 @@
+# Canal. `make help` lists what can be made. Sources are found by wildcard: a new file or test needs
+# no entry here.
+
+CC ?= cc
+CLANG ?= clang
+PYTHON ?= /usr/bin/python3
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wcast-qual -Wwrite-strings -Wpointer-arith \
+	-Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wimplicit-fallthrough \
+	-Wswitch-enum
+OPTIMISE ?= -O2
+# SANITIZE is set by `make asan`; fortified libc functions and ASan do not mix.
+SANITIZE ?=
+HARDEN := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
+HARDEN_LD := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+CPPFLAGS := -I. -D_GNU_SOURCE -DCANAL_VERSION='"$(VERSION)"'
+CFLAGS := -std=gnu17 -g $(OPTIMISE) -fPIE $(WARN) $(HARDEN) $(SANITIZE) $(EXTRA_CFLAGS)
+LDFLAGS := $(HARDEN_LD) $(SANITIZE)
+
+DAEMON_PKGS := libuv libcurl json-c libnl-3.0 libnl-route-3.0 libmnl libmicrohttpd libfyaml libmd
+DAEMON_LIBS = $(shell pkg-config --libs $(DAEMON_PKGS)) -lipset
+# The CNI plugin is started for every pod: nothing that pulls TLS or an event loop may be linked.
+CNI_LIBS = $(shell pkg-config --libs json-c libmnl libmd)
+CPPFLAGS += $(shell pkg-config --cflags $(DAEMON_PKGS) 2>/dev/null)
+
+sources = $(sort $(wildcard $(1)/*.c $(1)/*/*.c $(1)/*/*/*.c))
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIB_SRC := $(call sources,lib)
+CONFD_SRC := $(call sources,confd)
+FELIX_SRC := $(call sources,felix)
+CNI_SRC := $(call sources,cni)
+UNIT_SRC := $(call sources,test/unit)
+FUZZ_SRC := $(wildcard test/fuzz/fuzz_*.c)
+TOOL_SRC := $(wildcard test/tools/*.c)
+
+BINARIES := $(if $(CONFD_SRC),$(BUILD)/canal-confd) $(if $(FELIX_SRC),$(BUILD)/canal-felix) \
+	$(if $(CNI_SRC),$(BUILD)/canal)
+ROOM_LIBS := $(BUILD)/libconfd.a $(BUILD)/libfelix.a $(BUILD)/libcni.a
+UNITS := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+FUZZERS := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+TOOLS := $(patsubst test/tools/%.c,$(BUILD)/tools/%,$(TOOL_SRC))
+
+.PHONY: all
+all: $(BINARIES) $(TOOLS) ## Build the binaries
+
+.PHONY: help
+help: ## Say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+
+# ---- objects, one archive a room; main.c stays out so that tests link the rest -------------------
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@$(if $(filter 1,$(V)),,echo "  CC    $<")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+define archive
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+endef
+$(BUILD)/libcanal.a: $(call objects,$(LIB_SRC))
+	$(archive)
+$(BUILD)/libconfd.a: $(call objects,$(filter-out confd/main.c,$(CONFD_SRC)))
+	$(archive)
+$(BUILD)/libfelix.a: $(call objects,$(filter-out felix/main.c,$(FELIX_SRC)))
+	$(archive)
+$(BUILD)/libcni.a: $(call objects,$(filter-out cni/main.c,$(CNI_SRC)))
+	$(archive)
+
+define link
+	@mkdir -p $(@D)
+	@$(if $(filter 1,$(V)),,echo "  LINK  $@")
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+endef
+$(BUILD)/canal-confd: $(BUILD)/obj/confd/main.o $(BUILD)/libconfd.a $(BUILD)/libcanal.a
+	$(link) $(DAEMON_LIBS)
+$(BUILD)/canal-felix: $(BUILD)/obj/felix/main.o $(BUILD)/libfelix.a $(BUILD)/libcanal.a
+	$(link) $(DAEMON_LIBS)
+$(BUILD)/canal: $(BUILD)/obj/cni/main.o $(BUILD)/libcni.a $(BUILD)/libcanal.a
+	$(link) $(CNI_LIBS)
+$(BUILD)/tools/%: $(BUILD)/obj/test/tools/%.o $(BUILD)/libcanal.a
+	$(link) $(DAEMON_LIBS)
+$(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(ROOM_LIBS) $(BUILD)/libcanal.a
+	$(link) $(DAEMON_LIBS) -lcmocka
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- tests -----------------------------------------------------------------------------------------
+.PHONY: deps
+deps: ## Install every Debian package that building, running and testing takes
+	$(Q).ci/deps
+
+.PHONY: units
+units: $(UNITS) ## Build and run the unit tests
+	$(Q).ci/run-units $(UNITS)
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf $(BUILD)
+
+.PHONY: format
+format: ## Format all C sources
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+
+-include .ci/*.mk

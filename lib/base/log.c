@@ -1,0 +1,137 @@
+/* The logger. Its level and format are the one piece of process-wide state: they are set once at
+ * start and read everywhere. */
+#include "lib/base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/str.h"
+
+#define N_MODULE_LEVELS 32
+#define MODULE_NAME_MAX 32
+
+static struct {
+    enum log_level level;
+    enum log_format format;
+    struct {
+        char module[MODULE_NAME_MAX];
+        enum log_level level;
+    } modules[N_MODULE_LEVELS];
+    size_t n_modules;
+} log_state = {.level = LOG_INFO};
+
+static const char *const level_names[] = {
+    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+
+void
+log_setup(enum log_level level, enum log_format format)
+{
+    log_state.level = level;
+    log_state.format = format;
+}
+
+bool
+log_level_parse(const char *text, enum log_level *ret_level, struct err *err)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } names[] = {{"error", LOG_ERROR}, {"fatal", LOG_ERROR},  {"panic", LOG_ERROR},
+                 {"warn", LOG_WARN},   {"warning", LOG_WARN}, {"info", LOG_INFO},
+                 {"debug", LOG_DEBUG}, {"trace", LOG_DEBUG}};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcasecmp(text, names[i].name) == 0) {
+            *ret_level = names[i].level;
+            return true;
+        }
+    }
+    return err_set(err, "'%s' is not a log level (error, warn, info, debug)", text);
+}
+
+void
+log_module_level(const char *module, enum log_level level)
+{
+    for (size_t i = 0; i < log_state.n_modules; i++) {
+        if (strcmp(log_state.modules[i].module, module) == 0) {
+            log_state.modules[i].level = level;
+            return;
+        }
+    }
+    if (log_state.n_modules < N_MODULE_LEVELS) {
+        snprintf(log_state.modules[log_state.n_modules].module, MODULE_NAME_MAX, "%s", module);
+        log_state.modules[log_state.n_modules].level = level;
+        log_state.n_modules++;
+    }
+}
+
+bool
+log_enabled(enum log_level level, const char *module)
+{
+    for (size_t i = 0; i < log_state.n_modules; i++) {
+        if (strcmp(log_state.modules[i].module, module) == 0) {
+            return level <= log_state.modules[i].level;
+        }
+    }
+    return level <= log_state.level;
+}
+
+static void
+add_escaped(struct str *line, const char *text, bool json)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
+        if (*c < 0x20 || *c == 0x7f) {
+            str_addf(line, json ? "\\u%04x" : "\\x%02x", *c);
+        } else if (json && (*c == '"' || *c == '\\')) {
+            str_addf(line, "\\%c", *c);
+        } else {
+            str_add_char(line, (char)*c);
+        }
+    }
+}
+
+void
+log_write(enum log_level level, const char *module, const char *format, ...)
+{
+    AUTO(str) struct str text = STR_INIT;
+    AUTO(str) struct str line = STR_INIT;
+    char now[32];
+    va_list args;
+
+    va_start(args, format);
+    str_vaddf(&text, format, args);
+    va_end(args);
+    clock_rfc3339(now, sizeof now);
+    if (log_state.format == LOG_JSON) {
+        str_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"msg\":\"", now,
+                 level_names[level], module);
+        add_escaped(&line, str_text(&text), true);
+        str_add(&line, "\"}\n");
+    } else {
+        str_addf(&line, "%s %-5s %s: ", now, level_names[level], module);
+        add_escaped(&line, str_text(&text), false);
+        str_add(&line, "\n");
+    }
+    /* One write per line, so lines of several processes on one file do not mix. */
+    ssize_t written = write(STDERR_FILENO, line.text, line.len);
+    (void)written;
+}
+
+bool
+log_limit_pass(struct log_limit *limit, uint32_t period_s, uint32_t *ret_n_held)
+{
+    uint64_t now = clock_monotonic_ms();
+
+    if (limit->next_ms > now) {
+        limit->n_held++;
+        return false;
+    }
+    *ret_n_held = limit->n_held;
+    limit->n_held = 0;
+    limit->next_ms = now + (uint64_t)period_s * 1000;
+    return true;
+}

@@ -1,0 +1,29 @@
+/* Child processes: argv arrays, pipes, a deadline; never a shell. Started with uv_spawn. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+struct child_result {
+    bool started;   /* false: 'text' says why not */
+    bool timed_out; /* killed at the deadline */
+    int exit_code;  /* -1 when ended by a signal */
+    int signal;
+    struct str out;  /* standard output, at most 64 MiB */
+    struct str text; /* standard error, at most 64 KiB, or the reason it did not start */
+};
+
+struct child_spec {
+    const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
+    const void *input;       /* copied; NULL for none */
+    size_t input_len;
+    uint64_t deadline_ms; /* SIGKILL after this */
+};
+
+/* Calls done exactly once from the loop; 'result' is borrowed for the call. */
+void child_run(uv_loop_t *loop, const struct child_spec *spec,
+               void (*done)(void *owner, const struct child_result *result), void *owner);

@@ -1,0 +1,40 @@
+/* The kinds Canal knows: one row each, with where the API serves it and how its JSON becomes a
+ * typed object. A new kind is a pair of files, an enumerator and a row in kind.c. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "lib/base/err.h"
+
+struct json_object;
+
+enum kind {
+    KIND_NODE,
+    KIND_POD,
+    KIND_IPPOOL,
+    KIND_BGPCONFIGURATION,
+    KIND_BGPPEER,
+    N_KINDS,
+};
+
+/* Collects what is wrong inside an object that is used all the same (a bad pod CIDR of a node,
+ * say). Texts name the field: "spec.podCIDRs[1]: '10.0.0.0/33' is not a prefix". */
+struct kind_issues {
+    void (*report)(void *owner, const char *text);
+    void *owner;
+};
+void kind_issue(const struct kind_issues *issues, const struct err *err); /* NULL issues is fine */
+
+struct kind_ops {
+    const char *name;     /* "IPPool" */
+    const char *resource; /* "ippools" */
+    const char *group;    /* "" for core, "crd.projectcalico.org" */
+    const char *version;  /* "v1" */
+    bool is_namespaced;
+    /* The object, or NULL with err naming the field path and the reason. 'json' is borrowed. */
+    void *(*decode)(struct json_object *json, const struct kind_issues *issues, struct err *err);
+    void (*free)(void *object);
+    bool (*equal)(const void *a, const void *b); /* as far as Canal uses the fields */
+};
+
+const struct kind_ops *kind_ops(enum kind kind);

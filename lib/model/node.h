@@ -1,0 +1,28 @@
+/* core/v1 Node as far as routing needs it, with the projectcalico.org annotations. */
+#pragma once
+
+#include <stdint.h>
+
+#include "lib/model/labels.h"
+#include "lib/net/prefix.h"
+
+struct node {
+    char *name;
+    struct labels labels;
+    struct prefix *pod_cidrs; /* spec.podCIDRs, else spec.podCIDR; bad ones left out and reported */
+    size_t n_pod_cidrs;
+    /* Annotations projectcalico.org/IPv4Address and IPv6Address, with prefix length; family 0 when
+     * absent or bad. */
+    struct prefix bgp_ip4;
+    struct prefix bgp_ip6;
+    /* First InternalIP of each family in status.addresses; family 0 when there is none. */
+    struct ip internal_ip4;
+    struct ip internal_ip6;
+    uint32_t asn;             /* annotation projectcalico.org/ASNumber; 0 when absent */
+    char *rr_cluster_id;      /* annotation projectcalico.org/RouteReflectorClusterID or NULL */
+    struct ip ipip_tunnel_ip; /* annotation projectcalico.org/IPv4IPIPTunnelAddr; family 0 absent */
+};
+
+/* The address other nodes reach this node under: the annotation's, else the InternalIP as /32 or
+ * /128; family 0 when the node has neither. */
+struct prefix node_address(const struct node *node, uint8_t family);
