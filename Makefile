@@ -24,7 +24,7 @@ CFLAGS := -std=gnu17 -g $(OPTIMISE) -fPIE $(WARN) $(HARDEN) $(SANITIZE) $(EXTRA_
 LDFLAGS := $(HARDEN_LD) $(SANITIZE)
 
 DAEMON_PKGS := libuv libcurl json-c libnl-3.0 libnl-route-3.0 libmnl libmicrohttpd libfyaml libmd
-DAEMON_LIBS = $(shell pkg-config --libs $(DAEMON_PKGS)) -lipset
+DAEMON_LIBS = $(shell pkg-config --libs $(DAEMON_PKGS)) -lipset -lm
 # The CNI plugin is started for every pod: nothing that pulls TLS or an event loop may be linked.
 CNI_LIBS = $(shell pkg-config --libs json-c libmnl libmd)
 CPPFLAGS += $(shell pkg-config --cflags $(DAEMON_PKGS) 2>/dev/null)
@@ -89,6 +89,8 @@ $(BUILD)/tools/%: $(BUILD)/obj/test/tools/%.o $(BUILD)/libcanal.a
 	$(link) $(DAEMON_LIBS)
 $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(ROOM_LIBS) $(BUILD)/libcanal.a
 	$(link) $(DAEMON_LIBS) -lcmocka
+
+.SECONDARY:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 

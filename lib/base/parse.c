@@ -80,7 +80,7 @@ unit_us(const char **text, uint64_t *ret_us)
 }
 
 static bool
-duration_part(const char **rest, uint64_t *total_us)
+duration_part(const char **rest, bool is_first, uint64_t *total_us)
 {
     uint64_t whole = 0;
     uint64_t fraction = 0;
@@ -101,7 +101,7 @@ duration_part(const char **rest, uint64_t *total_us)
         }
     }
     /* A bare number is seconds, but only when it is all there is. */
-    if (!unit_us(rest, &unit) && **rest != '\0') {
+    if (!unit_us(rest, &unit) && (**rest != '\0' || !is_first)) {
         return false;
     }
     *total_us += whole * unit + fraction * unit / scale;
@@ -115,7 +115,7 @@ parse_duration_ms(const char *text, uint64_t *ret_ms, struct err *err)
     uint64_t total_us = 0;
 
     do {
-        if (!duration_part(&rest, &total_us)) {
+        if (!duration_part(&rest, rest == text, &total_us)) {
             return err_set(err, "'%.64s' is not a duration such as 90s, 1m30s or 250ms", text);
         }
     } while (*rest != '\0');

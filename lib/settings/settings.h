@@ -1,0 +1,65 @@
+/* Settings of a program, one table: the same rows make the parser, --help and docs/settings.md.
+ *
+ * Precedence, highest first: flag (--name=value or --name value), environment, file (KEY=VALUE
+ * lines,
+ * '#' comments, [section] lines ignored; keys are names or environment names, any case), default.
+ * A bad flag is an error. A bad value in environment or file is reported by name, and the next
+ * lower source is used, so that one typo does not stop a node. "none" blanks a value, as in Calico.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+enum setting_type {
+    SETTING_TEXT,     /* char *, owned by the target struct; never NULL */
+    SETTING_BOOL,     /* bool */
+    SETTING_U32,      /* uint32_t, within min..max */
+    SETTING_DURATION, /* uint64_t milliseconds; bare numbers are seconds */
+    SETTING_MILLIS, /* uint64_t milliseconds; bare numbers are milliseconds (Calico's ...Millis) */
+    SETTING_CHOICE, /* unsigned: index into choices; compared without case */
+    SETTING_FLAG,   /* bool, command line only, takes no value */
+};
+
+struct setting {
+    const char *name; /* as in FelixConfiguration: "IptablesRefreshInterval"; the flag is derived
+                         from it: --iptables-refresh-interval */
+    const char *env;  /* "FELIX_IPTABLESREFRESHINTERVAL"; NULL: no environment */
+    enum setting_type type;
+    size_t offset;                                     /* into the target struct */
+    const char *initial;                               /* default, as text */
+    const char *const *choices;                        /* SETTING_CHOICE: NULL-terminated */
+    uint32_t min, max;                                 /* SETTING_U32; max 0 = UINT32_MAX */
+    const char *help;                                  /* one sentence */
+    bool (*check)(const char *value, struct err *err); /* SETTING_TEXT; NULL: anything */
+};
+
+struct settings_spec {
+    const char *program;    /* "canal-felix" */
+    const char *summary;    /* one line */
+    const char *file_env;   /* environment variable that names the file; NULL: none */
+    const char *file;       /* default file; read when it exists */
+    const char *env_prefix; /* unknown variables with this prefix are reported; NULL: none */
+    const struct setting *rows;
+    size_t n_rows;
+};
+
+enum settings_outcome {
+    SETTINGS_RUN,
+    SETTINGS_EXIT_OK,
+    SETTINGS_EXIT_BAD
+};
+
+/* Fills 'target'. Prints --help, --version and --help-markdown itself (SETTINGS_EXIT_OK). 'report'
+ * gets one line for each value from environment or file that was not usable. */
+MUST_CHECK enum settings_outcome settings_load(const struct settings_spec *spec, int argc,
+                                               char *const argv[], void *target,
+                                               void (*report)(const char *text));
+/* Frees the texts of 'target'. */
+void settings_done(const struct settings_spec *spec, void *target);
+/* Sets one row by its name, for values that come from the API (FelixConfiguration). */
+MUST_CHECK bool settings_set(const struct settings_spec *spec, void *target, const char *name,
+                             const char *value, struct err *err);
