@@ -43,6 +43,7 @@ BINARIES := $(if $(CONFD_SRC),$(BUILD)/canal-confd) $(if $(FELIX_SRC),$(BUILD)/c
 	$(if $(CNI_SRC),$(BUILD)/canal)
 ROOM_LIBS := $(BUILD)/libconfd.a $(BUILD)/libfelix.a $(BUILD)/libcni.a
 UNITS := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+FUZZ_REPLAYS := $(patsubst test/fuzz/%.c,$(BUILD)/replay/%,$(FUZZ_SRC))
 FUZZERS := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 TOOLS := $(patsubst test/tools/%.c,$(BUILD)/tools/%,$(TOOL_SRC))
 
@@ -103,6 +104,80 @@ deps: ## Install every Debian package that building, running and testing takes
 units: $(UNITS) ## Build and run the unit tests
 	$(Q).ci/run-units $(UNITS)
 
+.PHONY: test
+test: deps ## Run all tests; installs what they need
+	$(Q)$(MAKE) --no-print-directory -j2 all test-tools
+	$(Q).ci/test
+
+.PHONY: test-tools
+test-tools: $(UNITS) $(FUZZ_REPLAYS) $(TOOLS)
+
+.PHONY: asan
+asan: ## Run the unit tests and fuzz corpora under ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/asan OPTIMISE=-O1 \
+		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" \
+		units replay
+
+.PHONY: valgrind
+valgrind: $(UNITS) ## Run the unit tests under valgrind
+	$(Q)WRAP="valgrind -q --error-exitcode=9 --leak-check=full --suppressions=test/valgrind.supp" \
+		.ci/run-units $(UNITS)
+
+# Fuzz targets are built twice: by clang with libFuzzer, and by any compiler with a main that replays
+# the committed corpus, so that `make test` covers every input that ever mattered.
+$(BUILD)/replay/%: $(BUILD)/obj/test/fuzz/%.o $(BUILD)/obj/test/fuzz/replay/main.o $(ROOM_LIBS) $(BUILD)/libcanal.a
+	$(link) $(DAEMON_LIBS)
+
+.PHONY: replay
+replay: $(FUZZ_REPLAYS) ## Replay the fuzz corpora
+	$(Q).ci/run-replays $(BUILD) $(FUZZ_REPLAYS)
+
+TIME ?= 60
+FUZZ ?= $(patsubst test/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
+.PHONY: fuzz
+fuzz: ## Run libFuzzer on every target (FUZZ=names), TIME seconds each
+	$(Q)$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/libfuzzer CC=$(CLANG) OPTIMISE=-O1 \
+		SANITIZE="-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all" fuzzers
+	$(Q).ci/run-fuzz $(BUILD)/libfuzzer/fuzz $(TIME) $(FUZZ)
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
+$(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(ROOM_LIBS) $(BUILD)/libcanal.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(DAEMON_LIBS)
+
+.PHONY: lint
+lint: ## Check formatting, clang-tidy, layers, shell and Python
+	$(Q).ci/lint
+
+.PHONY: print-cppflags
+print-cppflags:
+	@echo '$(filter-out -DCANAL_VERSION%,$(CPPFLAGS)) -DCANAL_VERSION=\"lint\"'
+
+.PHONY: demo
+demo: deps ## Two zones and two racks, routed end to end (KEEP=1 leaves the lab up)
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)test/demo/run
+
+.PHONY: bench
+bench: deps ## Print the benchmark table; raw lines go to bench/
+	$(Q)$(MAKE) --no-print-directory -j2 all test-tools
+	$(Q)test/bench/run
+
+.PHONY: settings-page
+settings-page: $(BUILD)/canal-confd $(BUILD)/canal-felix ## Print docs/settings.md from the programs' own tables
+	@cat docs/settings.head.md
+	@$(BUILD)/canal-confd --help-markdown
+	@$(BUILD)/canal-felix --help-markdown
+
+.PHONY: install
+install: all ## Install binaries, templates and the CNI plugin below DESTDIR
+	install -D -m 755 $(BUILD)/canal-confd $(DESTDIR)$(PREFIX)/bin/canal-confd
+	install -D -m 755 $(BUILD)/canal-felix $(DESTDIR)$(PREFIX)/bin/canal-felix
+	install -D -m 755 $(BUILD)/canal $(DESTDIR)/opt/cni/bin/canal
+	install -d $(DESTDIR)$(PREFIX)/share/canal/bird-templates
+	install -m 644 bird-templates/* $(DESTDIR)$(PREFIX)/share/canal/bird-templates/
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf $(BUILD)
@@ -111,4 +186,6 @@ clean: ## Remove what was built
 format: ## Format all C sources
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
 
--include .ci/*.mk
+.SECONDARY:
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -32,6 +32,7 @@ reply(struct MHD_Connection *connection, unsigned status, const char *type, cons
 }
 
 static enum MHD_Result
+/* NOLINTNEXTLINE(readability-function-size): the signature is libmicrohttpd's */
 on_request(void *owner, struct MHD_Connection *connection, const char *url, const char *method,
            const char *version, const char *data, size_t *data_size, void **state)
 {
@@ -117,12 +118,12 @@ listen_address(const char *host, uint16_t port, struct sockaddr_storage *ret_add
 }
 
 bool
-http_server_new(uv_loop_t *loop, const char *host, uint16_t port, struct metrics *metrics,
-                struct health *health, struct http_server **ret_server, struct err *err)
+http_server_new(uv_loop_t *loop, const struct http_server_spec *spec,
+                struct http_server **ret_server, struct err *err)
 {
     struct sockaddr_storage addr;
 
-    if (!listen_address(host, port, &addr, err)) {
+    if (!listen_address(spec->host, spec->port, &addr, err)) {
         return err_wrap(err, "metrics and health address");
     }
     unsigned flags = MHD_USE_EPOLL;
@@ -130,15 +131,16 @@ http_server_new(uv_loop_t *loop, const char *host, uint16_t port, struct metrics
         flags |= MHD_USE_IPv6;
     }
     struct http_server *server = NEW(struct http_server);
-    server->metrics = metrics;
-    server->health = health;
-    server->daemon = MHD_start_daemon(flags, port, NULL, NULL, on_request, server,
+    server->metrics = spec->metrics;
+    server->health = spec->health;
+    server->daemon = MHD_start_daemon(flags, spec->port, NULL, NULL, on_request, server,
                                       MHD_OPTION_SOCK_ADDR, &addr, MHD_OPTION_CONNECTION_TIMEOUT,
                                       10U, MHD_OPTION_CONNECTION_LIMIT, 32U, MHD_OPTION_END);
     if (!server->daemon) {
         int number = errno;
         free(server);
-        return err_sys(err, number, "listen on %s port %u for metrics and health", host, port);
+        return err_sys(err, number, "listen on %s port %u for metrics and health", spec->host,
+                       spec->port);
     }
     const union MHD_DaemonInfo *info =
         MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);

@@ -136,10 +136,10 @@ add_label_value(struct str *out, const char *value)
 }
 
 static void
-label_text(struct str *out, va_list args)
+label_text(struct str *out, va_list *args)
 {
-    for (const char *name = va_arg(args, const char *); name; name = va_arg(args, const char *)) {
-        const char *value = va_arg(args, const char *);
+    for (const char *name = va_arg(*args, const char *); name; name = va_arg(*args, const char *)) {
+        const char *value = va_arg(*args, const char *);
         str_addf(out, "%s%s=\"", out->len ? "," : "", name);
         add_label_value(out, value ? value : "");
         str_add_char(out, '"');
@@ -153,7 +153,7 @@ metric_add_for(struct metric *metric, double amount, ...)
     va_list args;
 
     va_start(args, amount);
-    label_text(&labels, args);
+    label_text(&labels, &args);
     va_end(args);
     sample_for(metric, str_text(&labels))->value += amount;
 }
@@ -165,7 +165,7 @@ metric_set_for(struct metric *metric, double value, ...)
     va_list args;
 
     va_start(args, value);
-    label_text(&labels, args);
+    label_text(&labels, &args);
     va_end(args);
     sample_for(metric, str_text(&labels))->value = value;
 }

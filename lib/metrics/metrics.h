@@ -1,5 +1,5 @@
 /* Prometheus metrics of one process: counters, gauges and histograms, with labels. Exposition
- * format text 0.0.4. Names and help are string literals that outlive the registry. */
+ * format text 0.0.4. Names and help are string literals that outlive it all. */
 #pragma once
 
 #include <stddef.h>

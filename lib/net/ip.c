@@ -24,7 +24,7 @@ const char *
 ip_format(const struct ip *ip, char ret_text[IP_TEXT_MAX])
 {
     if (ip->family == 0 || !inet_ntop(ip_af(ip), ip->bytes, ret_text, IP_TEXT_MAX)) {
-        strcpy(ret_text, "none");
+        memcpy(ret_text, "none", sizeof "none");
     }
     return ret_text;
 }

@@ -105,7 +105,9 @@ readiness_follows_its_parts_over_http(void **state)
     (void)state;
     uv_loop_init(&request.loop);
     for (port = 39170; port < 39270 && !server; port++) {
-        if (http_server_new(&request.loop, "localhost", port, metrics, health, &server, &err)) {
+        struct http_server_spec spec = {
+            .host = "localhost", .port = port, .metrics = metrics, .health = health};
+        if (http_server_new(&request.loop, &spec, &server, &err)) {
             break;
         }
     }
@@ -139,7 +141,8 @@ a_bad_listen_address_is_refused(void **state)
 
     (void)state;
     uv_loop_init(&loop);
-    assert_false(http_server_new(&loop, "nowhere", 1, NULL, NULL, &server, &err));
+    assert_false(
+        http_server_new(&loop, &(struct http_server_spec){.host = "nowhere"}, &server, &err));
     assert_string_equal(err.text, "metrics and health address: 'nowhere' is not an IP address");
     uv_loop_close(&loop);
 }
