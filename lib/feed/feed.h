@@ -2,29 +2,32 @@
  *
  * An outage keeps the last state. An object that does not decode is logged with kind, key, field
  * path and reason, counted (canal_objects_rejected_total{kind}), and its last good version, if any,
- * stays; it is asked for again with backoff. A re-list removes what vanished. in_sync is called
- * once, when every kind has had its first complete list; nothing may be written before. A kind the
- * API does not serve (404) counts as empty and is tried again. */
+ * stays; it is asked for again with backoff. A complete re-list removes what vanished; a failed one
+ * removes nothing, and one older than what we have is refused. in_sync is called once, when every
+ * kind has had its first complete list; nothing may be written before. A kind the API does not
+ * serve (404) counts as empty at the start and is tried again; once it had objects, a 404 changes
+ * nothing, because API servers answer it while they start. */
 #pragma once
-
-#include <uv.h>
 
 #include "lib/kube/kube.h"
 #include "lib/model/store.h"
 
 struct feed;
+struct metrics;
 
 struct feed_spec {
     enum kind kind;
     const char *field_selector; /* NULL or e.g. "spec.nodeName=n1" */
 };
 
-struct feed *feed_new(uv_loop_t *loop, struct kube *kube, struct store *store,
-                      const struct feed_spec *specs, size_t n_specs, void (*in_sync)(void *owner),
-                      void *owner);
+/* Borrows kube and store until the feed is gone; copies the specs. */
+struct feed *feed_new(struct kube *kube, struct store *store, const struct feed_spec *specs,
+                      size_t n_specs, void (*in_sync)(void *owner), void *owner);
 void feed_start(struct feed *feed);
 bool feed_is_in_sync(const struct feed *feed);
 /* Milliseconds since the API last answered, UINT64_MAX when never: for health and logs. */
 uint64_t feed_silent_ms(const struct feed *feed);
-/* Stops all watches; the loop must turn until it returns from uv_run. */
+/* Defines and keeps the feed's metrics there; call before feed_start(). */
+void feed_set_metrics(struct feed *feed, struct metrics *metrics);
+/* Stops all watches; the loop must turn until it returns from uv_run, before kube_free(). */
 void feed_free(struct feed *feed);
