@@ -1,0 +1,35 @@
+/* Calico's selectors: parsed once, evaluated against labels many times.
+ *
+ *     expr    := and { "||" and }      and := unary { "&&" unary }      unary := { "!" } primary
+ *     primary := "(" expr ")" | all() | global() | has(LABEL) | LABEL == STR | LABEL != STR
+ *              | LABEL contains STR | LABEL starts with STR | LABEL ends with STR
+ *              | LABEL in SET | LABEL not in SET          SET := "{" [ STR { "," STR } ] "}"
+ *
+ * Strings stand in ' or " and have no escapes. LABEL: letters, digits, _ . / - and at most 512 of
+ * them. Blanks are space and tab. The empty selector is all(). Of a label that is missing, != and
+ * "not in" are true, every other comparison is false. global() is false of everything that has
+ * labels here; its meaning in namespaceSelectors belongs to who evaluates policies. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+#define SELECTOR_LEN_MAX 65535
+#define SELECTOR_DEPTH_MAX 100
+
+struct selector;
+
+/* The error says what was expected at which character, with the text around it. */
+MUST_CHECK bool selector_parse(const char *text, struct selector **ret_selector, struct err *err);
+void selector_free(struct selector *selector); /* NULL is fine */
+/* 'get' returns the value of a label, or NULL when it is missing. */
+bool selector_matches(const struct selector *selector,
+                      const char *(*get)(const void *labels, const char *key), const void *labels);
+/* Appends the canonical text: selectors with the same canonical text are the same. */
+void selector_print(const struct selector *selector, struct str *out);
+/* Label keys the selector looks at, in order of appearance, repeated as they are. NULL past the
+ * end. */
+const char *selector_key(const struct selector *selector, size_t i);
