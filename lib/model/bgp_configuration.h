@@ -8,6 +8,9 @@
 
 #include "lib/net/prefix.h"
 
+struct json_object;
+struct kind_issues;
+
 struct bgp_community {
     char *name;  /* may be NULL for a bare value in prefixAdvertisements */
     char *value; /* validated "a:b" (RFC 1997) or "a:b:c" (RFC 8092) */
@@ -39,4 +42,11 @@ struct bgp_configuration {
     char *bind_mode;              /* "NodeIP", "None" or NULL */
     char **ignored_interfaces;
     size_t n_ignored_interfaces;
+    bool has_mesh_password; /* nodeMeshPassword names a Secret */
 };
+
+/* The row of the kind's table, see kind.h; equal compares what the struct holds. */
+void *bgp_configuration_decode(struct json_object *json, const struct kind_issues *issues,
+                               struct err *err);
+void bgp_configuration_free(void *object); /* NULL is fine */
+bool bgp_configuration_equal(const void *a, const void *b);

@@ -1,4 +1,6 @@
-/* crd.projectcalico.org/v1 BGPPeer. Exactly one of peer_ip and peer_selector is given. */
+/* crd.projectcalico.org/v1 BGPPeer. Exactly one of peer_ip and peer_selector is given; selectors
+ * have been parsed once and are good. A peer with any bad field is refused whole: half a session is
+ * worse than none. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,15 +9,24 @@
 
 #include "lib/net/ip.h"
 
+struct json_object;
+struct kind_issues;
+
+enum next_hop_mode {
+    NEXT_HOP_AUTO, /* eBGP: self; iBGP: kept for what this node did not originate */
+    NEXT_HOP_SELF,
+    NEXT_HOP_KEEP
+};
+
 struct bgp_peer {
     char *name;
-    char *node;          /* spec.node: one node only; NULL */
-    char *node_selector; /* selector text; NULL. node and node_selector NULL: global */
-    char *peer_selector; /* cluster nodes as peers; NULL */
-    struct ip peer_ip;   /* family 0 with peer_selector */
-    uint16_t peer_port;  /* 0 = the default 179 or the listen port of a cluster node */
-    uint32_t as_number;  /* 0 with peer_selector */
-    bool keep_original_next_hop;
+    char *node;                       /* spec.node: one node only; NULL */
+    char *node_selector;              /* selector text; NULL. node and node_selector NULL: global */
+    char *peer_selector;              /* cluster nodes as peers; NULL */
+    struct ip peer_ip;                /* family 0 with peer_selector */
+    uint16_t peer_port;               /* 0 = the default 179 or the listen port of a cluster node */
+    uint32_t as_number;               /* 0 with peer_selector */
+    enum next_hop_mode next_hop_mode; /* nextHopMode, or Keep by keepOriginalNextHop */
     bool has_ttl_security;
     uint8_t ttl_security;
     uint8_t num_allowed_local_as;
@@ -29,3 +40,8 @@ struct bgp_peer {
     size_t n_filters;
     uint32_t local_as_number; /* localASNumber; 0 absent */
 };
+
+/* The row of the kind's table, see kind.h; equal compares what the struct holds. */
+void *bgp_peer_decode(struct json_object *json, const struct kind_issues *issues, struct err *err);
+void bgp_peer_free(void *object); /* NULL is fine */
+bool bgp_peer_equal(const void *a, const void *b);

@@ -5,6 +5,9 @@
 
 #include "lib/net/prefix.h"
 
+struct json_object;
+struct kind_issues;
+
 enum ipip_mode {
     IPIP_NEVER,
     IPIP_ALWAYS,
@@ -21,3 +24,8 @@ struct ippool {
     char *node_selector; /* "" or "all()" selects every node; validated by whoever uses it */
     uint8_t block_size;
 };
+
+/* The row of the kind's table, see kind.h; equal compares what the struct holds. */
+void *ippool_decode(struct json_object *json, const struct kind_issues *issues, struct err *err);
+void ippool_free(void *object); /* NULL is fine */
+bool ippool_equal(const void *a, const void *b);

@@ -4,16 +4,28 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lib/base/err.h"
+
+struct json_object;
+
 struct label {
     char *key;
     char *value;
 };
 
+/* Items and their texts are one block of memory: a cluster has a million of them. */
 struct labels {
     struct label *items; /* sorted by key, no key twice */
     size_t n;
 };
 
+/* Reads metadata.labels of a Kubernetes object; absent is empty. A value that is not a string is an
+ * error. */
+MUST_CHECK bool labels_decode(struct json_object *json, struct labels *ret_labels, struct err *err);
+/* Copies n pairs, in any order, no key twice. */
+struct labels labels_from(const struct label *pairs, size_t n);
 void labels_done(struct labels *labels);
 const char *labels_get(const struct labels *labels, const char *key); /* NULL when absent */
+/* labels_get() in the form that selector_matches() wants; 'labels' is a struct labels. */
+const char *labels_lookup(const void *labels, const char *key);
 bool labels_equal(const struct labels *a, const struct labels *b);

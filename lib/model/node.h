@@ -6,6 +6,9 @@
 #include "lib/model/labels.h"
 #include "lib/net/prefix.h"
 
+struct json_object;
+struct kind_issues;
+
 struct node {
     char *name;
     struct labels labels;
@@ -26,3 +29,8 @@ struct node {
 /* The address other nodes reach this node under: the annotation's, else the InternalIP as /32 or
  * /128; family 0 when the node has neither. */
 struct prefix node_address(const struct node *node, uint8_t family);
+
+/* The row of the kind's table, see kind.h; equal compares what the struct holds. */
+void *node_decode(struct json_object *json, const struct kind_issues *issues, struct err *err);
+void node_free(void *object); /* NULL is fine */
+bool node_equal(const void *a, const void *b);

@@ -7,6 +7,9 @@
 #include "lib/model/labels.h"
 #include "lib/net/ip.h"
 
+struct json_object;
+struct kind_issues;
+
 struct pod {
     char *name;
     char *ns;
@@ -20,3 +23,8 @@ struct pod {
 
 /* True when the pod is a workload endpoint on 'node_name' now. */
 bool pod_is_local_endpoint(const struct pod *pod, const char *node_name);
+
+/* The row of the kind's table, see kind.h; equal compares what the struct holds. */
+void *pod_decode(struct json_object *json, const struct kind_issues *issues, struct err *err);
+void pod_free(void *object); /* NULL is fine */
+bool pod_equal(const void *a, const void *b);

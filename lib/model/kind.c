@@ -1,0 +1,63 @@
+/* The table of kinds. */
+#include "lib/model/kind.h"
+
+#include <stddef.h>
+
+#include "lib/model/bgp_configuration.h"
+#include "lib/model/bgp_peer.h"
+#include "lib/model/ippool.h"
+#include "lib/model/node.h"
+#include "lib/model/pod.h"
+
+static const struct kind_ops kinds[N_KINDS] = {
+    [KIND_NODE] = {.name = "Node",
+                   .resource = "nodes",
+                   .group = "",
+                   .version = "v1",
+                   .decode = node_decode,
+                   .free = node_free,
+                   .equal = node_equal},
+    [KIND_POD] = {.name = "Pod",
+                  .resource = "pods",
+                  .group = "",
+                  .version = "v1",
+                  .is_namespaced = true,
+                  .decode = pod_decode,
+                  .free = pod_free,
+                  .equal = pod_equal},
+    [KIND_IPPOOL] = {.name = "IPPool",
+                     .resource = "ippools",
+                     .group = "crd.projectcalico.org",
+                     .version = "v1",
+                     .decode = ippool_decode,
+                     .free = ippool_free,
+                     .equal = ippool_equal},
+    [KIND_BGPCONFIGURATION] = {.name = "BGPConfiguration",
+                               .resource = "bgpconfigurations",
+                               .group = "crd.projectcalico.org",
+                               .version = "v1",
+                               .decode = bgp_configuration_decode,
+                               .free = bgp_configuration_free,
+                               .equal = bgp_configuration_equal},
+    [KIND_BGPPEER] = {.name = "BGPPeer",
+                      .resource = "bgppeers",
+                      .group = "crd.projectcalico.org",
+                      .version = "v1",
+                      .decode = bgp_peer_decode,
+                      .free = bgp_peer_free,
+                      .equal = bgp_peer_equal},
+};
+
+const struct kind_ops *
+kind_ops(enum kind kind)
+{
+    return &kinds[kind];
+}
+
+void
+kind_issue(const struct kind_issues *issues, const struct err *err)
+{
+    if (issues != NULL && issues->report != NULL) {
+        issues->report(issues->owner, err->text);
+    }
+}

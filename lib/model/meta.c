@@ -1,0 +1,128 @@
+/* Shared parts of the kinds' decoders. */
+#include "lib/model/meta.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/model/field.h"
+
+static bool
+is_lower_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+bool
+meta_is_name(const char *text)
+{
+    size_t len = strlen(text);
+
+    if (len == 0 || len > 253 || !is_lower_alnum(text[0]) || !is_lower_alnum(text[len - 1])) {
+        return false;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (!is_lower_alnum(text[i]) && text[i] != '-' && text[i] != '.') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+name_decode(struct json_object *json, const char *path, char **ret_name, struct err *err)
+{
+    const char *name = NULL;
+
+    if (!field_text(json, path, &name, err)) {
+        return false;
+    }
+    if (name == NULL) {
+        return err_set(err, "%s: is missing", path);
+    }
+    if (!meta_is_name(name)) {
+        return err_set(err, "%s: '%.64s' is not a DNS subdomain", path, name);
+    }
+    *ret_name = xstrdup(name);
+    return true;
+}
+
+bool
+meta_name(struct json_object *json, char **ret_name, struct err *err)
+{
+    return name_decode(json, "metadata.name", ret_name, err);
+}
+
+bool
+meta_namespace(struct json_object *json, char **ret_name, struct err *err)
+{
+    return name_decode(json, "metadata.namespace", ret_name, err);
+}
+
+bool
+text_equal(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+bool
+texts_equal(char *const *a, size_t n_a, char *const *b, size_t n_b)
+{
+    if (n_a != n_b) {
+        return false;
+    }
+    for (size_t i = 0; i < n_a; i++) {
+        if (!text_equal(a[i], b[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+field_copy(struct json_object *json, const char *path, char **ret_text, struct err *err)
+{
+    const char *text = NULL;
+
+    if (!field_text(json, path, &text, err)) {
+        return false;
+    }
+    *ret_text = text != NULL && text[0] != '\0' ? xstrdup(text) : NULL;
+    return true;
+}
+
+void
+texts_free(char **texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(texts[i]);
+    }
+    free(texts);
+}
+
+bool
+field_copy_texts(struct json_object *json, const char *path, char ***ret_texts, size_t *ret_n,
+                 struct err *err)
+{
+    struct json_object *array = NULL;
+    char what[96];
+
+    if (!field_array(json, path, &array, err)) {
+        return false;
+    }
+    size_t n = array != NULL ? json_object_array_length(array) : 0;
+    char **texts = n > 0 ? xcalloc(n, sizeof(char *)) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        const char *text = NULL;
+        snprintf(what, sizeof what, "%s[%zu]", path, i);
+        if (!field_value_text(json_object_array_get_idx(array, i), what, &text, err)) {
+            texts_free(texts, n);
+            return false;
+        }
+        texts[i] = xstrdup(text);
+    }
+    *ret_texts = texts;
+    *ret_n = n;
+    return true;
+}

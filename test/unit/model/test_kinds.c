@@ -1,0 +1,334 @@
+/* lib/model: what the decoders of the kinds take, leave out and refuse. */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/str.h"
+#include "lib/model/bgp_configuration.h"
+#include "lib/model/bgp_peer.h"
+#include "lib/model/ippool.h"
+#include "lib/model/kind.h"
+#include "lib/model/node.h"
+#include "lib/model/pod.h"
+#include "test/unit/cmocka.h"
+
+static struct str issues_text;
+
+static void
+report(void *owner, const char *text)
+{
+    (void)owner;
+    str_addf(&issues_text, "%s\n", text);
+}
+
+static const struct kind_issues issues = {.report = report};
+
+/* Single quotes stand for double quotes, so that JSON reads well in C. */
+static void *
+decode(enum kind kind, const char *text, struct err *err)
+{
+    AUTO(str) struct str json = STR_INIT;
+    str_add(&json, text);
+    for (size_t i = 0; i < json.len; i++) {
+        json.text[i] = json.text[i] == '\'' ? '"' : json.text[i] == '`' ? '\'' : json.text[i];
+    }
+    struct json_object *object = json_tokener_parse(json.text);
+    if (object == NULL) {
+        fail_msg("not JSON: %s", json.text);
+    }
+    str_clear(&issues_text);
+    *err = (struct err)ERR_INIT;
+    void *decoded = kind_ops(kind)->decode(object, &issues, err);
+    json_object_put(object);
+    return decoded;
+}
+
+static void
+refuses(enum kind kind, const char *json, const char *reason)
+{
+    struct err err;
+    void *object = decode(kind, json, &err);
+
+    if (object != NULL) {
+        fail_msg("must be refused: %s", json);
+    }
+    if (strstr(err.text, reason) == NULL) {
+        fail_msg("'%s' does not say '%s'", err.text, reason);
+    }
+}
+
+static void
+reports(enum kind kind, const char *json, const char *issue)
+{
+    struct err err;
+    void *object = decode(kind, json, &err);
+
+    if (object == NULL) {
+        fail_msg("must not be refused: %s: %s", json, err.text);
+    }
+    kind_ops(kind)->free(object);
+    if (strstr(str_text(&issues_text), issue) == NULL) {
+        fail_msg("'%s' does not say '%s'", str_text(&issues_text), issue);
+    }
+}
+
+static void
+a_node_gives_blocks_addresses_and_annotations(void **state)
+{
+    char text[PREFIX_TEXT_MAX];
+    struct err err;
+    struct node *node = decode(
+        KIND_NODE,
+        "{'metadata':{'name':'n1','labels':{'b':'2','a':'1'},'annotations':{"
+        "'projectcalico.org/IPv4Address':'10.0.0.1/24','projectcalico.org/ASNumber':'1.10',"
+        "'projectcalico.org/RouteReflectorClusterID':'1.0.0.1',"
+        "'projectcalico.org/IPv4IPIPTunnelAddr':'10.244.0.1'}},"
+        "'spec':{'podCIDR':'10.244.0.0/24','podCIDRs':['10.244.0.0/24','fd00:1::/64']},"
+        "'status':{'addresses':[{'type':'Hostname','address':'n1'},"
+        "{'type':'InternalIP','address':'10.0.0.9'},{'type':'InternalIP','address':'fd00::1'}]}}",
+        &err);
+
+    (void)state;
+    assert_non_null(node);
+    assert_string_equal(str_text(&issues_text), "");
+    assert_int_equal(node->n_pod_cidrs, 2);
+    assert_string_equal(prefix_format(&node->pod_cidrs[1], text), "fd00:1::/64");
+    struct prefix address = node_address(node, 4);
+    assert_string_equal(prefix_format(&address, text), "10.0.0.1/24");
+    address = node_address(node, 6);
+    assert_string_equal(prefix_format(&address, text), "fd00::1/128");
+    assert_int_equal(node->asn, 65546);
+    assert_string_equal(node->rr_cluster_id, "1.0.0.1");
+    assert_string_equal(labels_get(&node->labels, "b"), "2");
+    assert_null(labels_get(&node->labels, "c"));
+    assert_true(node_equal(node, node));
+    node_free(node);
+}
+
+static void
+bad_fields_of_a_node_are_left_out_and_named(void **state)
+{
+    static const char *const bad[][2] = {
+        {"'spec':{'podCIDRs':['10.0.0.0/33']}", "spec.podCIDRs[0]: '10.0.0.0/33'"},
+        {"'spec':{'podCIDRs':['10.0.0.1/24']}", "host bits are set"},
+        {"'spec':{'podCIDRs':['0.0.0.0/0']}", "cannot be the pods` network"},
+        {"'spec':{'podCIDRs':['10.0.0.0/16','10.0.1.0/24']}", "overlaps another block"},
+        {"'spec':{'podCIDRs':[7]}", "spec.podCIDRs[0]: is not a string"},
+        {"'spec':{'podCIDRs':'10.0.0.0/24'}", "spec.podCIDRs: is not a list"},
+        {"'spec':{'podCIDR':'x'}", "spec.podCIDR: 'x'"},
+        {"'status':{'addresses':[{'type':'InternalIP','address':'127.0.0.1'}]}",
+         "status.addresses[0].address"},
+    };
+    static const char *const annotations[][3] = {
+        {"IPv4Address", "10.0.0.1/24; protocol bgp x {}",
+         "annotation projectcalico.org/IPv4Address"},
+        {"IPv4Address", "fd00::1", "cannot be an IPv4 address of a node"},
+        {"IPv6Address", "10.0.0.1", "cannot be an IPv6 address of a node"},
+        {"ASNumber", "0", "annotation projectcalico.org/ASNumber"},
+        {"RouteReflectorClusterID", "1 } x {", "is not a cluster id"},
+        {"IPv4IPIPTunnelAddr", "none", "IPv4IPIPTunnelAddr"},
+    };
+    char json[512];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        AUTO(str) struct str issue = STR_INIT;
+        snprintf(json, sizeof json, "{'metadata':{'name':'n1'},%s}", bad[i][0]);
+        str_add(&issue, bad[i][1]);
+        for (size_t j = 0; j < issue.len; j++) {
+            issue.text[j] = issue.text[j] == '`' ? '\'' : issue.text[j];
+        }
+        reports(KIND_NODE, json, issue.text);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(annotations); i++) {
+        snprintf(json, sizeof json,
+                 "{'metadata':{'name':'n1','annotations':{'projectcalico.org/%s':'%s'}}}",
+                 annotations[i][0], annotations[i][1]);
+        reports(KIND_NODE, json, annotations[i][2]);
+    }
+}
+
+static void
+names_that_kubernetes_would_not_take_are_refused(void **state)
+{
+    static const char *const bad[] = {"",    "A",  "a b",    "a\\nb",       "a;b",
+                                      "a}b", "-a", "a\\\"b", "a/../../etc", "a\\u0000b"};
+    char json[512];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        snprintf(json, sizeof json, "{'metadata':{'name':'%s'}}", bad[i]);
+        refuses(KIND_NODE, json, "metadata.name");
+        refuses(KIND_IPPOOL, json, "metadata.name");
+        refuses(KIND_BGPPEER, json, "metadata.name");
+    }
+    refuses(KIND_NODE, "{}", "metadata.name: is missing");
+    refuses(KIND_NODE, "[]", "metadata.name: is missing");
+    refuses(KIND_NODE, "{'metadata':{'name':'a','labels':{'x':7}}}", "label x");
+}
+
+static void
+pools_with_a_bad_field_are_refused(void **state)
+{
+    static const char *const bad[][2] = {
+        {"{}", "spec.cidr: is missing"},
+        {"{'cidr':'10.0.0.0/33'}", "spec.cidr: '10.0.0.0/33'"},
+        {"{'cidr':'10.0.0.1/8'}", "host bits"},
+        {"{'cidr':'224.0.0.0/8'}", "cannot hold pods"},
+        {"{'cidr':'10.0.0.0/8','ipipMode':'Sometimes'}", "spec.ipipMode: 'Sometimes'"},
+        {"{'cidr':'10.0.0.0/8','natOutgoing':'true'}", "spec.natOutgoing"},
+        {"{'cidr':'10.0.0.0/8','blockSize':8}", "spec.blockSize: 8"},
+    };
+    char json[256];
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        snprintf(json, sizeof json, "{'metadata':{'name':'p'},'spec':%s}", bad[i][0]);
+        refuses(KIND_IPPOOL, json, bad[i][1]);
+    }
+    struct ippool *pool =
+        decode(KIND_IPPOOL,
+               "{'metadata':{'name':'p'},'spec':{'cidr':'10.0.0.0/8','ipipMode':'CrossSubnet',"
+               "'natOutgoing':true,'disabled':true}}",
+               &err);
+    assert_non_null(pool);
+    assert_int_equal(pool->ipip_mode, IPIP_CROSS_SUBNET);
+    assert_true(pool->nat_outgoing && pool->is_disabled && !pool->disable_bgp_export);
+    assert_int_equal(pool->block_size, 26);
+    ippool_free(pool);
+    reports(KIND_IPPOOL,
+            "{'metadata':{'name':'p'},'spec':{'cidr':'fd00::/64','ipipMode':'Always'}}",
+            "IPIP carries IPv4 only");
+}
+
+static void
+peers_with_a_bad_field_are_refused(void **state)
+{
+    static const char *const bad[][2] = {
+        {"{}", "spec.peerIP: is missing"},
+        {"{'peerIP':'10.0.0.1'}", "spec.asNumber: is missing"},
+        {"{'peerIP':'10.0.0.1','asNumber':4294967296}", "spec.asNumber: 4294967296"},
+        {"{'peerIP':'10.0.0.1','asNumber':'0x1'}", "spec.asNumber: '0x1'"},
+        {"{'peerIP':'10.0.0.1','asNumber':1.5}", "spec.asNumber: is not a whole number"},
+        {"{'peerIP':'tor-a','asNumber':1}", "spec.peerIP: 'tor-a'"},
+        {"{'peerIP':'10.0.0.1; }','asNumber':1}", "spec.peerIP"},
+        {"{'peerIP':'10.0.0.1:0','asNumber':1}", "spec.peerIP: '10.0.0.1:0': port"},
+        {"{'peerIP':'[fd00::1','asNumber':1}", "spec.peerIP"},
+        {"{'peerIP':'224.0.0.5','asNumber':1}", "not an address that a peer can have"},
+        {"{'peerSelector':'has(x','asNumber':1}", "spec.peerSelector: expected ')'"},
+        {"{'nodeSelector':'x','peerIP':'10.0.0.1','asNumber':1}", "spec.nodeSelector: expected"},
+        {"{'peerSelector':'all()','asNumber':1}", "spec.asNumber: cannot be given"},
+        {"{'peerSelector':'all()','peerIP':'10.0.0.1','asNumber':1}", "spec.peerSelector"},
+        {"{'node':'n','nodeSelector':'all()','peerIP':'10.0.0.1','asNumber':1}",
+         "spec.nodeSelector: cannot"},
+        {"{'peerIP':'10.0.0.1','asNumber':1,'ttlSecurity':300}", "spec.ttlSecurity"},
+        {"{'peerIP':'10.0.0.1','asNumber':1,'sourceAddress':'Any'}", "spec.sourceAddress"},
+        {"{'peerIP':'10.0.0.1','asNumber':1,'maxRestartTime':'soon'}", "spec.maxRestartTime"},
+        {"{'peerIP':'10.0.0.1','asNumber':1,'reachableBy':'fd00::1'}", "spec.reachableBy"},
+        {"{'peerIP':'10.0.0.1','asNumber':1,'nextHopMode':'x'}", "spec.nextHopMode"},
+        {"{'peerIP':'10.0.0.1','asNumber':1,'password':{}}", "spec.password"},
+        {"{'peerIP':'10.0.0.1','asNumber':1,'filters':[1]}", "spec.filters[0]"},
+    };
+    static const struct {
+        const char *text;
+        uint8_t family;
+        uint16_t port;
+    } addresses[] = {{"10.0.0.1", 4, 0},
+                     {"10.0.0.1:1179", 4, 1179},
+                     {"fd00::1", 6, 0},
+                     {"[fd00::1]", 6, 0},
+                     {"[fd00::1]:1179", 6, 1179}};
+    char json[256];
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        snprintf(json, sizeof json, "{'metadata':{'name':'p'},'spec':%s}", bad[i][0]);
+        refuses(KIND_BGPPEER, json, bad[i][1]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
+        snprintf(json, sizeof json,
+                 "{'metadata':{'name':'p'},'spec':{'peerIP':'%s','asNumber':64512}}",
+                 addresses[i].text);
+        struct bgp_peer *peer = decode(KIND_BGPPEER, json, &err);
+        assert_non_null(peer);
+        assert_int_equal(peer->peer_ip.family, addresses[i].family);
+        assert_int_equal(peer->peer_port, addresses[i].port);
+        bgp_peer_free(peer);
+    }
+}
+
+static void
+a_bgp_configuration_is_refused_only_for_what_sessions_need(void **state)
+{
+    (void)state;
+    refuses(KIND_BGPCONFIGURATION, "{'metadata':{'name':'default'},'spec':{'asNumber':0}}",
+            "spec.asNumber: 0");
+    refuses(KIND_BGPCONFIGURATION,
+            "{'metadata':{'name':'default'},'spec':{'nodeToNodeMeshEnabled':'no'}}",
+            "spec.nodeToNodeMeshEnabled");
+    refuses(KIND_BGPCONFIGURATION, "{'metadata':{'name':'default'},'spec':{'listenPort':0}}",
+            "spec.listenPort");
+    reports(
+        KIND_BGPCONFIGURATION,
+        "{'metadata':{'name':'default'},'spec':{'communities':[{'name':'x','value':'1:2:3:4'}]}}",
+        "spec.communities[0]");
+    reports(KIND_BGPCONFIGURATION,
+            "{'metadata':{'name':'default'},'spec':{'serviceClusterIPs':[{'cidr':'x'}]}}",
+            "spec.serviceClusterIPs[0].cidr");
+    reports(KIND_BGPCONFIGURATION,
+            "{'metadata':{'name':'default'},'spec':{'nodeMeshMaxRestartTime':'x'}}",
+            "spec.nodeMeshMaxRestartTime");
+}
+
+static void
+a_pod_is_a_local_endpoint_while_it_runs_here(void **state)
+{
+    struct err err;
+    struct pod *pod = decode(KIND_POD,
+                             "{'metadata':{'name':'p','namespace':'ns'},'spec':{'nodeName':'n1'},"
+                             "'status':{'phase':'Running','podIP':'10.0.0.1','podIPs':"
+                             "[{'ip':'10.0.0.1'},{'ip':'fd00::1'}]}}",
+                             &err);
+
+    (void)state;
+    assert_non_null(pod);
+    assert_int_equal(pod->ip4.family, 4);
+    assert_int_equal(pod->ip6.family, 6);
+    assert_true(pod_is_local_endpoint(pod, "n1"));
+    assert_false(pod_is_local_endpoint(pod, "n2"));
+    pod_free(pod);
+    pod = decode(KIND_POD,
+                 "{'metadata':{'name':'p','namespace':'ns'},'spec':{'nodeName':'n1'},"
+                 "'status':{'phase':'Failed','podIP':'10.0.0.1'}}",
+                 &err);
+    assert_false(pod_is_local_endpoint(pod, "n1"));
+    pod_free(pod);
+    reports(KIND_POD, "{'metadata':{'name':'p','namespace':'ns'},'status':{'podIPs':[{'ip':'x'}]}}",
+            "status.podIPs[0].ip");
+}
+
+static int
+clean(void **state)
+{
+    (void)state;
+    str_done(&issues_text);
+    return 0;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_node_gives_blocks_addresses_and_annotations),
+        cmocka_unit_test(bad_fields_of_a_node_are_left_out_and_named),
+        cmocka_unit_test(names_that_kubernetes_would_not_take_are_refused),
+        cmocka_unit_test(pools_with_a_bad_field_are_refused),
+        cmocka_unit_test(peers_with_a_bad_field_are_refused),
+        cmocka_unit_test(a_bgp_configuration_is_refused_only_for_what_sessions_need),
+        cmocka_unit_test(a_pod_is_a_local_endpoint_while_it_runs_here),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, clean);
+}
