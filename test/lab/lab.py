@@ -34,6 +34,8 @@ def _on_sigterm(*_):
 class Lab:
     """All zones, nodes, switches and pods of one test."""
 
+    node_class = Node
+
     def __init__(self, zones, mtu=1500, keep_logs=None):
         self.tag = "lab" + secrets.token_hex(2)
         self.mtu = mtu
@@ -159,7 +161,7 @@ class Lab:
         if name in self.nodes:
             raise LabError(f"there is a node {name} already")
         self._node_numbers += 1
-        node = Node(self, zone, name, self._node_numbers)
+        node = self.node_class(self, zone, name, self._node_numbers)
         self.nodes[name] = node
         zone.nodes.append(node)
         return node

@@ -1,6 +1,5 @@
 """One node of the lab: its namespace, its daemons, its pods."""
 
-import hashlib
 import json
 import re
 import subprocess
@@ -129,7 +128,6 @@ class Node:
         ip6 = self.pod_cidr6.replace("/64", f"{host:x}")
         pod = Pod(self, "default", name, Netns(f"{self.lab.tag}-{self.name}-{name}"))
         pod.ips = [ip4, ip6]
-        pod.host_ifname = "cali" + hashlib.sha1(f"default.{name}".encode()).hexdigest()[:11]
         self.lab.add_namespaces([pod.netns])
         pod.netns.sysctl({"net/ipv6/conf/default/accept_dad": 0})
         mtu = self.lab.mtu - 20

@@ -288,6 +288,19 @@ class Stream:
                 due = max(due + self.period, now)
             self._receive(due - time.monotonic())
 
+    def mark(self):
+        """Where every flow is now; for lost_since()."""
+        return {flow.name: flow.sent for flow in self.flows}
+
+    def lost_between(self, start, end):
+        """{flow: sequence numbers lost} between two marks; ask after stop(), or a second after 'end'."""
+        found = {}
+        for flow in self.flows:
+            lost = [n for n in range(start[flow.name], end[flow.name]) if n not in flow.seen]
+            if lost:
+                found[flow.name] = lost
+        return found
+
     def sent(self):
         return sum(flow.sent for flow in self.flows)
 

@@ -90,6 +90,6 @@ def wait_for(condition, deadline=15, what=None, interval=0.05):
         except LabError as error:
             last = error
         if time.monotonic() >= until:
-            text = what or getattr(condition, "__name__", "condition")
+            text = (what() if callable(what) else what) or "condition"
             raise LabError(f"not within {deadline} s: {text}" + (f" ({last})" if last else ""))
         time.sleep(interval)
