@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab import Capture, Lab, LabError, Stream, ZoneSpec, probe, probe_of, wait_for
-from lab.topology import OUTSIDE4, OUTSIDE6
+from lab.apihost import ApiHost
+from lab.topology import API4, API_PORT, OUTSIDE4, OUTSIDE6
 
 TEST = Path(__file__).resolve().parents[1]
 
@@ -200,3 +201,18 @@ def test_a_lab_leaves_nothing_behind_after_sigterm():
     assert not any(n.startswith(tag) for n in namespaces())
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), 0)
+
+
+def test_the_api_server_answers_nodes_across_the_core_and_kubectl():
+    with Lab([ZoneSpec("a", ["a1"])]) as lab:
+        lab.api = ApiHost(lab)
+        lab.api.start()
+        lab.api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}})
+        out = lab.node("a1").netns.run(["kubectl", "--kubeconfig", str(lab.api.token_kubeconfig),
+                                        "get", "nodes", "-o", "name"])
+        assert out.splitlines()[-1] == "node/n1"
+        lab.api.down()
+        with pytest.raises(OSError):
+            lab.node("a1").netns.socket(2, 1).connect((API4, API_PORT))
+        lab.api.up()
+        lab.node("a1").netns.socket(2, 1).connect((API4, API_PORT))

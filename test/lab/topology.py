@@ -68,6 +68,7 @@ QUIET6 = {"net/ipv6/conf/all/accept_dad": 0, "net/ipv6/conf/default/accept_dad":
           "net/ipv6/conf/all/accept_ra": 0, "net/ipv6/conf/default/accept_ra": 0}
 FORWARDING = {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1}
 
+API_PORT = 6443
 API4, API_GW4 = "172.31.0.2", "172.31.0.1"
 API6, API_GW6 = "fd00:31::2", "fd00:31::1"
 OUTSIDE4, OUTSIDE_GW4 = "198.51.100.10", "198.51.100.1"
