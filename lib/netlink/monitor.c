@@ -1,0 +1,183 @@
+/* Two multicast sockets, one of rtnetlink and one of nfnetlink, read as they become readable. */
+#include "lib/netlink/monitor.h"
+
+#include <errno.h>
+#include <linux/netconf.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/alloc.h"
+
+#define READ_ROOM (64 * 1024)
+#define RECEIVE_BUFFER (4 * 1024 * 1024)
+/* One busy neighbour must not starve the rest of the loop. */
+#define READS_PER_TURN 64
+
+struct source {
+    struct monitor *monitor;
+    uv_poll_t poll;
+    int fd;
+    void (*handle)(struct monitor *monitor, const struct nlmsghdr *header);
+};
+
+struct monitor {
+    struct source route;
+    struct source rules;
+    int n_open;
+    void (*notify)(void *owner, const struct monitor_note *note);
+    void *owner;
+    char buffer[READ_ROOM];
+};
+
+static void
+note(struct monitor *monitor, enum monitor_event event)
+{
+    struct monitor_note simple = {.event = event};
+
+    monitor->notify(monitor->owner, &simple);
+}
+
+static void
+handle_route(struct monitor *monitor, const struct nlmsghdr *header)
+{
+    struct monitor_note found = {0};
+
+    switch (header->nlmsg_type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+        found.event = header->nlmsg_type == RTM_NEWLINK ? MONITOR_LINK : MONITOR_LINK_GONE;
+        /* AF_BRIDGE messages speak of ports, not of links. */
+        if (((const struct ifinfomsg *)NLMSG_DATA(header))->ifi_family == AF_UNSPEC &&
+            link_parse(header, &found.link)) {
+            monitor->notify(monitor->owner, &found);
+        }
+        break;
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+        note(monitor, MONITOR_ADDRESS);
+        break;
+    case RTM_DELROUTE:
+        found.event = MONITOR_ROUTE_GONE;
+        if (route_parse(header, &found.route)) {
+            monitor->notify(monitor->owner, &found);
+        }
+        break;
+    case RTM_NEWNETCONF:
+        note(monitor, MONITOR_CONF);
+        break;
+    default:
+        break;
+    }
+}
+
+static void
+handle_rules(struct monitor *monitor, const struct nlmsghdr *header)
+{
+    (void)header;
+    note(monitor, MONITOR_RULES);
+}
+
+static void
+on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct source *source = poll->data;
+    struct monitor *monitor = source->monitor;
+
+    (void)status, (void)events;
+    for (int i = 0; i < READS_PER_TURN; i++) {
+        ssize_t n = recv(source->fd, monitor->buffer, sizeof monitor->buffer, MSG_DONTWAIT);
+        if (n < 0 && errno == ENOBUFS) {
+            note(monitor, MONITOR_OVERRUN);
+            continue;
+        }
+        if (n <= 0) {
+            return;
+        }
+        int rest = (int)n;
+        const struct nlmsghdr *header = (const void *)monitor->buffer;
+        for (; NLMSG_OK(header, rest); header = (const void *)NLMSG_NEXT(header, rest)) {
+            source->handle(monitor, header);
+        }
+    }
+}
+
+static bool
+open_source(uv_loop_t *loop, struct source *source, int protocol, const int *groups,
+            struct err *err)
+{
+    struct sockaddr_nl addr = {.nl_family = AF_NETLINK};
+    int size = RECEIVE_BUFFER;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof addr) != 0) {
+        int number = errno;
+        own_close_fd(&fd);
+        return err_sys(err, number, "netlink notifications");
+    }
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    }
+    for (; *groups; groups++) {
+        /* A kernel without IPv6 or nftables has no such group; what it has is enough. */
+        setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, groups, sizeof *groups);
+    }
+    source->fd = fd;
+    source->poll.data = source;
+    uv_poll_init(loop, &source->poll, fd);
+    uv_poll_start(&source->poll, UV_READABLE, on_readable);
+    return true;
+}
+
+bool
+monitor_new(uv_loop_t *loop, void (*notify)(void *owner, const struct monitor_note *note),
+            void *owner, struct monitor **ret_monitor, struct err *err)
+{
+    static const int route_groups[] = {
+        RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR,  RTNLGRP_IPV6_IFADDR,  RTNLGRP_IPV4_ROUTE,
+        RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF, 0};
+    static const int rule_groups[] = {NFNLGRP_NFTABLES, 0};
+    struct monitor *monitor = NEW(struct monitor);
+
+    monitor->notify = notify;
+    monitor->owner = owner;
+    monitor->route = (struct source){.monitor = monitor, .handle = handle_route};
+    monitor->rules = (struct source){.monitor = monitor, .handle = handle_rules};
+    if (!open_source(loop, &monitor->route, NETLINK_ROUTE, route_groups, err)) {
+        free(monitor);
+        return false;
+    }
+    monitor->n_open = 1;
+    if (open_source(loop, &monitor->rules, NETLINK_NETFILTER, rule_groups, NULL)) {
+        monitor->n_open = 2;
+    }
+    *ret_monitor = monitor;
+    return true;
+}
+
+static void
+on_closed(uv_handle_t *handle)
+{
+    struct source *source = handle->data;
+    struct monitor *monitor = source->monitor;
+
+    close(source->fd);
+    if (--monitor->n_open == 0) {
+        free(monitor);
+    }
+}
+
+void
+monitor_free(struct monitor *monitor)
+{
+    if (!monitor) {
+        return;
+    }
+    bool has_rules = monitor->n_open == 2;
+    uv_close((uv_handle_t *)&monitor->route.poll, on_closed);
+    if (has_rules) {
+        uv_close((uv_handle_t *)&monitor->rules.poll, on_closed);
+    }
+}
