@@ -8,8 +8,8 @@
  *     /dev/vport0p1  the job's standard output        /dev/vport0p3  one line: "exit CODE"
  *     /dev/vport0p2  the job's standard error
  *
- * A job with a terminal (-t) gets the first serial line instead of ports 1 and 2. There is no
- * network device: the machine has nothing but its own loopback.
+ * A job with a terminal (-t) gets the second serial line instead of ports 1 and 2 (the first is the
+ * console). There is no network device: the machine has nothing but its own loopback.
  *
  * /job holds NUL-terminated records of one kind letter and a value:
  *     C directory to start in      E NAME=VALUE of the environment     A argument of the command
@@ -262,7 +262,7 @@ start_job(const struct job *job, int out, int err)
     }
     setsid();
     if (job->terminal) {
-        int tty = open("/dev/ttyS0", O_RDWR);
+        int tty = open("/dev/ttyS1", O_RDWR);
         if (tty < 0 || ioctl(tty, TIOCSCTTY, 1) < 0) {
             die("terminal");
         }
