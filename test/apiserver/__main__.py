@@ -1,4 +1,4 @@
-"""Starts the API server: `python3 -m apiserver --dir DIR` with test/ on the Python path.
+"""Starts the API server: `PYTHONPATH=test python3 -P -m apiserver --dir DIR`.
 
 Writes into DIR: ca.crt, server and client certificates, tokens/, serviceaccount/ (the in-cluster layout),
 admin.kubeconfig (client certificate), token.kubeconfig, http.kubeconfig, api.sock (control socket) and, once
@@ -11,17 +11,12 @@ import gc
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
-if not __package__:  # run by path: this folder's http.py would hide Python's own
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-    __package__ = "apiserver"  # pylint: disable=redefined-builtin
-
-from apiserver import tls  # noqa: E402
-from apiserver.admin import documents  # noqa: E402
-from apiserver.server import App, Options  # noqa: E402
-from apiserver.store import Store  # noqa: E402
+from . import tls
+from .admin import documents
+from .server import App, Options
+from .store import Store
 
 
 def parse_arguments(argv=None):

@@ -296,7 +296,9 @@ class ApiServer:
 
     def command(self):
         words = ["ip", "netns", "exec", self.netns] if self.netns else []
-        words += [PYTHON if os.path.exists(PYTHON) else sys.executable, "-m", "apiserver", "--dir", str(self.dir)]
+        # -P: the caller's directory may hold files that hide Python's own modules, as this one does.
+        words += [PYTHON if os.path.exists(PYTHON) else sys.executable, "-P", "-m", "apiserver",
+                  "--dir", str(self.dir)]
         for option, values in (("--listen", self.listen), ("--http", self.http_listen)):
             for value in values:
                 words += [option, value]

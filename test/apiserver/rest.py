@@ -56,6 +56,8 @@ def verb_of(request, target):
         raise ApiError(405, "the server does not allow this method on the requested resource")
     if verb == "get" and (not target.name or request.flag("watch")):
         return "watch" if request.flag("watch") else "list"
+    if verb in ("update", "patch") and not target.name:
+        raise ApiError(405, "the server does not allow this method on the requested resource")
     return "deletecollection" if verb == "delete" and not target.name else verb
 
 

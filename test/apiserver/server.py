@@ -15,6 +15,9 @@ from .http import Connection
 from .rest import Rest, parse_target, verb_of
 
 
+NAMESPACE_DELAY = 0.3  # seconds that a namespace stays Terminating
+
+
 class Options:
     """Settings with their defaults; __main__.py fills them from the command line."""
 
@@ -85,6 +88,7 @@ class App:
         self.admin = Admin(self)
         self.started = time.time()
         self._outage = None
+        store.defer = lambda function: asyncio.get_running_loop().call_later(NAMESPACE_DELAY, function)
 
     # -- connections
     def connection_opened(self, conn):

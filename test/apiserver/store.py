@@ -137,6 +137,7 @@ class Store:
         self.resources = {}
         self.snapshots = collections.OrderedDict()
         self.random = random.Random(seed)
+        self.defer = None  # defer(function): run it a little later; None: at once
         for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
             self.ensure_namespace(name)
 
@@ -212,8 +213,8 @@ class Store:
         name = metadata["name"]
         if metadata.get("resourceVersion") not in (None, "", "0"):
             raise ApiError(400, "resourceVersion should not be set on objects to be created")
-        if kind.namespaced and namespace not in self.resource(self._namespaces()).objects:
-            raise not_found(self._namespaces(), namespace)
+        if kind.namespaced:
+            self._check_namespace(kind, namespace, name)
         if (f"{namespace}/{name}" if kind.namespaced else name) in self.resource(kind).objects:
             raise already_exists(kind, name)
         metadata.update(uid=str(uuid.UUID(int=self.random.getrandbits(128), version=4)),
@@ -227,6 +228,12 @@ class Store:
         obj = self._commit(kind, ADDED, body, None)
         self._after_crd(kind, body)
         return obj
+
+    def _check_namespace(self, kind, namespace, name):
+        namespaces = self._namespaces()
+        if b'"deletionTimestamp"' in self.find(namespaces, "", namespace).tail:
+            raise ApiError(403, f'{kind.qualified} "{name}" is forbidden: unable to create new content in '
+                                f"namespace {namespace} because it is being terminated")
 
     def _default(self, kind, body):
         if kind.kind == "Namespace":
@@ -323,7 +330,15 @@ class Store:
             metadata.update(deletionTimestamp=timestamp(), deletionGracePeriodSeconds=0)
             return self._commit(kind, MODIFIED, body, obj), False
         if kind.kind == "Namespace":
-            self._empty_namespace(obj.name)
+            if self.defer is None:
+                self._finish_namespace(obj.name)
+                return obj, True
+            if "deletionTimestamp" not in metadata:
+                metadata["deletionTimestamp"] = timestamp()
+                body["status"] = {"phase": "Terminating"}
+                obj = self._commit(kind, MODIFIED, body, obj)
+                self.defer(lambda: self._finish_namespace(obj.name))
+            return obj, False
         return self._remove(kind, obj), True
 
     def _remove(self, kind, obj):
@@ -336,12 +351,16 @@ class Store:
                 self.kinds.remove(made)
         return last
 
-    def _empty_namespace(self, namespace):
-        """What upstream's namespace controller does, at once."""
+    def _finish_namespace(self, namespace):
+        """What upstream's namespace controller does: its objects first, then the namespace."""
         for resource in list(self.resources.values()):
             if resource.kind.namespaced:
                 for obj in [o for o in resource.objects.values() if o.namespace == namespace]:
                     self._commit(resource.kind, DELETED, self.body(resource.kind, obj), obj)
+        kind = self._namespaces()
+        left = self.resource(kind).objects.get(namespace)
+        if left is not None:
+            self._remove(kind, left)
 
     # -- helpers
     def _namespaces(self):
