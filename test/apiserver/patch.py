@@ -19,7 +19,7 @@ _POD_SPEC = {"volumes": "name", "imagePullSecrets": "name", "hostAliases": "ip",
              "topologySpreadConstraints": "topologyKey", "resourceClaims": "name"}
 MERGE_KEYS = {
     "metadata.finalizers": "", "metadata.ownerReferences": "uid", "status.conditions": "type",
-    "status.addresses": "type", "status.podIPs": "ip", "status.hostIPs": "ip", "spec.taints": "key",
+    "status.addresses": "type", "status.podIPs": "ip", "status.hostIPs": "ip",
     "spec.podCIDRs": "", "spec.ports": "port", "secrets": "name",
 }
 for _where in ("spec", "spec.template.spec"):

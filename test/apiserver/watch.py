@@ -10,7 +10,7 @@ import json
 import random
 import time
 
-from .errors import ApiError, dumps, gone
+from .errors import ApiError, dumps
 from .store import ADDED, DELETED, MODIFIED
 from .table import as_table, wants_table
 
@@ -116,13 +116,11 @@ class Stream:
         try:
             if not backlog or not isinstance(backlog[0], ApiError):
                 at = self.app.store.rv
-                if self.reply.shape is None and not self.table:
-                    self.reply.compress(0)
-                self.reply.start(200)
-                await self._send(backlog)
-                if mark_end:
-                    await self.reply.write(bookmark_frame(self.kind, at, True))
-                await self._follow(deadline)
+                self.reply.start(200)  # never compressed, as upstream
+                if await self._send(backlog):
+                    if mark_end:
+                        await self.reply.write(bookmark_frame(self.kind, at, True))
+                    await self._follow(deadline)
             else:
                 self.reply.start(200)
                 await self.reply.write(error_frame(backlog[0]))
@@ -197,7 +195,3 @@ def too_large(rv, current):
                     {"causes": [{"reason": "ResourceVersionTooLarge",
                                  "message": "Too large resource version"}], "retryAfterSeconds": 1},
                     {"Retry-After": "1"})
-
-
-def gone_event():
-    return error_frame(gone("too old resource version (fault)"))

@@ -156,12 +156,17 @@ def test_strategic_merge_patch_merges_lists_by_key(client, path, key, have, patc
     assert patched["status"][path] == items(want)
 
 
-def test_strategic_merge_patch_directives_for_taints(client):
-    client.create({**node("a"), "spec": {"taints": [{"key": "a", "effect": "x"}, {"key": "b", "effect": "x"}]}})
+def test_strategic_merge_patch_directives(client):
+    client.create({**node("a"), "status": {"conditions": [{"type": "A"}, {"type": "B"}]},
+                   "spec": {"taints": [{"key": "a"}], "podCIDRs": ["x", "y"]}})
+    patched = client.patch("nodes", "a", {"status": {
+        "$setElementOrder/conditions": [{"type": "C"}, {"type": "B"}],
+        "conditions": [{"type": "A", "$patch": "delete"}, {"type": "C"}]}}, sub="status", content_type=STRATEGIC)
+    assert [c["type"] for c in patched["status"]["conditions"]] == ["C", "B"]
     patched = client.patch("nodes", "a", {"spec": {
-        "$setElementOrder/taints": [{"key": "c"}, {"key": "b"}],
-        "taints": [{"key": "a", "$patch": "delete"}, {"key": "c", "effect": "y"}]}}, content_type=STRATEGIC)
-    assert [t["key"] for t in patched["spec"]["taints"]] == ["c", "b"]
+        "taints": [{"key": "b"}], "$deleteFromPrimitiveList/podCIDRs": ["x"], "podCIDRs": ["z"]}},
+        content_type=STRATEGIC)
+    assert patched["spec"] == {"taints": [{"key": "b"}], "podCIDRs": ["y", "z"]}  # taints are one value
     client.create(pool("p"))
     refused(415, client.patch, "ippools", "p", {}, content_type=STRATEGIC)
 
