@@ -1,0 +1,298 @@
+/* The skip-scanner. Used by lib/kube to take watch events apart and by lib/feed to cut objects down
+ * to what the decoders read, before json-c sees them.
+ *
+ * SSE2 is part of x86-64, so there is no dispatch; elsewhere the plain loops do. */
+#include "lib/json/scan.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "lib/json/json.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+
+static unsigned
+quotes_and_escapes(const char *text)
+{
+    __m128i bytes;
+    memcpy(&bytes, text, sizeof bytes);
+    __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
+                                _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+    return (unsigned)_mm_movemask_epi8(hits);
+}
+
+/* '[' and '{', ']' and '}' differ in the bit 0x20 only. */
+static unsigned
+quotes_and_brackets(const char *text)
+{
+    __m128i bytes;
+    memcpy(&bytes, text, sizeof bytes);
+    __m128i folded = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+    __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
+                                _mm_or_si128(_mm_cmpeq_epi8(folded, _mm_set1_epi8('{')),
+                                             _mm_cmpeq_epi8(folded, _mm_set1_epi8('}'))));
+    return (unsigned)_mm_movemask_epi8(hits);
+}
+#define STEP 16
+#else
+#define STEP 0
+#endif
+
+/* First '"' or '\\' at or behind text. */
+static const char *
+next_in_string(const char *text, const char *end)
+{
+#ifdef __SSE2__
+    while (end - text >= STEP) {
+        unsigned hits = quotes_and_escapes(text);
+        if (hits) {
+            return text + __builtin_ctz(hits);
+        }
+        text += STEP;
+    }
+#endif
+    while (text < end && *text != '"' && *text != '\\') {
+        text++;
+    }
+    return text;
+}
+
+const char *
+json_scan_structural(const char *text, const char *end)
+{
+#ifdef __SSE2__
+    while (end - text >= STEP) {
+        unsigned hits = quotes_and_brackets(text);
+        if (hits) {
+            return text + __builtin_ctz(hits);
+        }
+        text += STEP;
+    }
+#endif
+    while (text < end && *text != '"' && (*text | 0x20) != '{' && (*text | 0x20) != '}') {
+        text++;
+    }
+    return text;
+}
+
+const char *
+json_skip_string(const char *text, const char *end)
+{
+    for (;;) {
+        text = next_in_string(text, end);
+        if (text >= end) {
+            return NULL;
+        }
+        if (*text == '"') {
+            return text + 1;
+        }
+        if (end - text < 2) {
+            return NULL;
+        }
+        text += 2;
+    }
+}
+
+const char *
+json_scan_string(const char *text, const char *end, bool *is_escaped, bool *is_inside)
+{
+    if (*is_escaped && text < end) {
+        *is_escaped = false;
+        text++;
+    }
+    while ((text = next_in_string(text, end)) < end) {
+        if (*text == '"') {
+            *is_inside = false;
+            return text + 1;
+        }
+        if (end - text == 1) {
+            *is_escaped = true;
+            return end;
+        }
+        text += 2;
+    }
+    return end;
+}
+
+static const char *
+skip_space(const char *text, const char *end)
+{
+    while (text < end && (*text == ' ' || *text == '\n' || *text == '\t' || *text == '\r')) {
+        text++;
+    }
+    return text;
+}
+
+/* 'text' is behind the opening bracket. */
+static const char *
+skip_container(const char *text, const char *end)
+{
+    size_t depth = 1;
+
+    for (;;) {
+        text = json_scan_structural(text, end);
+        if (text >= end) {
+            return NULL;
+        }
+        char c = *text++;
+        if (c == '"') {
+            text = json_skip_string(text, end);
+            if (!text) {
+                return NULL;
+            }
+        } else if ((c | 0x20) == '{') {
+            depth++;
+        } else if (--depth == 0) {
+            return text;
+        }
+    }
+}
+
+const char *
+json_skip_value(const char *text, const char *end)
+{
+    if (text >= end) {
+        return NULL;
+    }
+    if (*text == '"') {
+        return json_skip_string(text + 1, end);
+    }
+    if ((*text | 0x20) == '{') {
+        return skip_container(text + 1, end);
+    }
+    const char *start = text;
+    while (text < end && !strchr(",]} \n\t\r:\"{[", *text)) {
+        text++;
+    }
+    return text > start ? text : NULL;
+}
+
+struct member {
+    const char *key; /* behind the quote */
+    size_t key_len;
+    const char *value;
+    const char *value_end;
+};
+
+/* Reads the member at *text and moves behind it and its comma. False at the end of the object
+ * (*text is then behind the brace) and, with *text NULL, when this is no object. */
+static bool
+next_member(const char **text, const char *end, bool is_first, struct member *ret_member)
+{
+    const char *at = skip_space(*text, end);
+
+    *text = NULL;
+    if (at < end && *at == '}') {
+        *text = at + 1;
+        return false;
+    }
+    if (!is_first) {
+        if (at >= end || *at != ',') {
+            return false;
+        }
+        at = skip_space(at + 1, end);
+    }
+    if (at >= end || *at != '"') {
+        return false;
+    }
+    struct member member = {.key = at + 1};
+    at = json_skip_string(at + 1, end);
+    if (!at) {
+        return false;
+    }
+    member.key_len = (size_t)(at - 1 - member.key);
+    at = skip_space(at, end);
+    if (at >= end || *at != ':') {
+        return false;
+    }
+    member.value = skip_space(at + 1, end);
+    member.value_end = json_skip_value(member.value, end);
+    if (!member.value_end) {
+        return false;
+    }
+    *text = member.value_end;
+    *ret_member = member;
+    return true;
+}
+
+static const struct json_keep *
+find_keep(const struct json_keep *keep, const struct member *member)
+{
+    for (; keep->key; keep++) {
+        if (keep->len == member->key_len && memcmp(keep->key, member->key, keep->len) == 0) {
+            return keep;
+        }
+    }
+    return NULL;
+}
+
+/* 'text' is behind the opening brace; returns the byte behind the closing one, NULL when broken.
+ * As deep as the table, no deeper. */
+static const char *
+prune_object(const char *text, const char *end, const struct json_keep *keep, struct str *out)
+{
+    struct member member;
+    bool is_first = true;
+    bool is_first_kept = true;
+
+    str_add_char(out, '{');
+    for (; next_member(&text, end, is_first, &member); is_first = false) {
+        const struct json_keep *found = find_keep(keep, &member);
+        if (!found) {
+            continue;
+        }
+        if (!is_first_kept) {
+            str_add_char(out, ',');
+        }
+        is_first_kept = false;
+        str_add_char(out, '"');
+        str_add_bytes(out, member.key, member.key_len);
+        str_add_bytes(out, "\":", 2);
+        if (!found->inside || *member.value != '{') {
+            str_add_bytes(out, member.value, (size_t)(member.value_end - member.value));
+        } else if (!prune_object(member.value + 1, member.value_end, found->inside, out)) {
+            return NULL;
+        }
+    }
+    str_add_char(out, '}');
+    return text;
+}
+
+bool
+json_prune(const char *text, size_t len, const struct json_keep *keep, struct str *out,
+           struct err *err)
+{
+    const char *end = text + len;
+    const char *at = skip_space(text, end);
+
+    if (at >= end || *at != '{') {
+        return err_set(err, "not a JSON object");
+    }
+    at = prune_object(at + 1, end, keep, out);
+    if (!at || skip_space(at, end) != end) {
+        return err_set(err, "not JSON: brackets, quotes or commas are wrong");
+    }
+    return true;
+}
+
+bool
+json_find(const char *text, size_t len, const char *key, const char **ret_value, size_t *ret_len)
+{
+    const char *end = text + len;
+    const char *at = skip_space(text, end);
+    size_t key_len = strlen(key);
+    struct member member;
+
+    if (at >= end || *at++ != '{') {
+        return false;
+    }
+    for (bool is_first = true; next_member(&at, end, is_first, &member); is_first = false) {
+        if (member.key_len == key_len && memcmp(member.key, key, key_len) == 0) {
+            *ret_value = member.value;
+            *ret_len = (size_t)(member.value_end - member.value);
+            return true;
+        }
+    }
+    return false;
+}
