@@ -26,6 +26,7 @@ class Plan:
     def __init__(self):
         self.shape = self.malformed = None
         self.stale = 0
+        self.silent = 0.0
 
 
 def _words(value):
@@ -196,6 +197,8 @@ class Faults:
                 plan.malformed = spoiler(rule)
             elif action == "stale":
                 plan.stale = max(1, int(rule.get("events", 1)))
+            elif action == "silent" and request.verb == "watch":
+                plan.silent = float(rule.get("seconds", 86400))
             elif action in ("hang", "silent"):
                 await asyncio.sleep(float(rule.get("seconds", 86400)))
                 reply.conn.reset()

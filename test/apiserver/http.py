@@ -285,7 +285,7 @@ class Reply:
         """Body bytes; waits while the peer is slow."""
         if self._gzip:
             data = self._gzip.compress(data)
-        if not data:
+        if not data or (self.request is not None and self.request.method == "HEAD"):
             return
         if self.shape is not None:
             await self.shape(self, data)
@@ -297,7 +297,7 @@ class Reply:
         if self._gzip:
             gzip, self._gzip = self._gzip, None
             await self.write(gzip.flush())
-        if self.chunked:
+        if self.chunked and self.request.method != "HEAD":
             self.conn.write(b"0\r\n\r\n")
         self.finished = True
         await self.conn.drain()

@@ -43,10 +43,13 @@ class Stats:
         self.connections_total = 0
 
     def answered(self, request, code):
+        if request.verb == "watch" and code == 200:
+            return  # counted when it began
         self.requests[(request.verb, request.resource, code)] += 1
 
     def watch_opened(self, request):
         self.watches[request.resource] += 1
+        self.requests[("watch", request.resource, 200)] += 1
 
     def watch_closed(self, request):
         self.watches[request.resource] -= 1

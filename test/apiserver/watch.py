@@ -117,6 +117,10 @@ class Stream:
             if not backlog or not isinstance(backlog[0], ApiError):
                 at = self.app.store.rv
                 self.reply.start(200)  # never compressed, as upstream
+                if self.request.plan and self.request.plan.silent:
+                    await asyncio.sleep(self.request.plan.silent)
+                    self.reply.conn.reset()
+                    return
                 if await self._send(backlog):
                     if mark_end:
                         await self.reply.write(bookmark_frame(self.kind, at, True))

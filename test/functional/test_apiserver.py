@@ -142,7 +142,8 @@ def test_json_patch_operations_and_a_failed_test(client):
 
 
 @pytest.mark.parametrize("path,key,have,patch,want", [
-    ("conditions", "type", [("Ready", "True"), ("Disk", "False")], [("NetworkUnavailable", "False"), ("Ready", "False")],
+    ("conditions", "type", [("Ready", "True"), ("Disk", "False")],
+     [("NetworkUnavailable", "False"), ("Ready", "False")],
      [("Ready", "False"), ("Disk", "False"), ("NetworkUnavailable", "False")]),
     ("addresses", "type", [("InternalIP", "10.0.0.1")], [("Hostname", "a")],
      [("InternalIP", "10.0.0.1"), ("Hostname", "a")]),
@@ -373,6 +374,15 @@ def test_one_connection_serves_many_requests(api):
     mine = [c for c in client.stats()["connections"] if c["listener"] == "http" and c["requests"] > 5]
     assert len(mine) == 1
     client.close()
+
+
+def test_head_has_no_body(api):
+    conn = Client(api.http_url).connect()
+    for path in ("/version", "/api/v1/nodes"):
+        conn.request("HEAD", path)
+        answer = conn.getresponse()
+        assert (answer.status, answer.read()) == (200, b"")
+    conn.close()
 
 
 def test_a_request_in_pieces_and_two_at_once_are_answered(api):

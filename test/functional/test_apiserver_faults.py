@@ -270,9 +270,10 @@ def test_a_spoilt_event_is_followed_by_the_right_one(api, mode, resend):
     assert all(json.loads(line)["type"] == "MODIFIED" for line in lines[1:])
 
 
-def test_a_silent_watch_stays_open_and_says_nothing(api):
+@pytest.mark.parametrize("at", ["start", "event"])
+def test_a_silent_watch_stays_open_and_says_nothing(api, at):
     api.client.options(bookmark_interval=0.1)
-    api.client.faults(rule("silent", "watch"))
+    api.client.faults(rule("silent", "watch", at=at))
     conn = raw_watch(api)
     touch(api)
     touch(api)
@@ -280,6 +281,7 @@ def test_a_silent_watch_stays_open_and_says_nothing(api):
     with pytest.raises(socket.timeout):
         conn.sock.recv(1)
     assert api.client.stats()["watches"] == {"nodes": 1}
+    assert api.client.requests("watch", "nodes", 200) > 0
     api.client.options(bookmark_interval=60)
     conn.close()
 

@@ -6,11 +6,13 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 import urllib.parse
 
 import pytest
+from cryptography import x509
 
-from apiserver.client import ApiFailure, ApiServer, Client
+from apiserver.client import TEST, ApiFailure, ApiServer, Client
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +74,10 @@ def test_the_certificate_is_for_this_server_only(api, name, good):
 def test_keys_are_elliptic_and_private(api):
     for name in ("server.key", "admin.key", "tokens/canal"):
         assert stat.S_IMODE((api.dir / name).stat().st_mode) == 0o600
-    text = subprocess.run(["openssl", "x509", "-in", str(api.dir / "server.crt"), "-noout", "-text"],
-                          capture_output=True, text=True, check=True).stdout
-    assert "id-ecPublicKey" in text and "DNS:kubernetes.default.svc" in text
+    cert = x509.load_pem_x509_certificate((api.dir / "server.crt").read_bytes())
+    names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert cert.public_key().curve.name == "secp256r1"
+    assert "kubernetes.default.svc" in names.get_values_for_type(x509.DNSName)
 
 
 def test_kubeconfigs_name_the_server_and_their_credentials(api):
@@ -103,11 +106,12 @@ def test_in_a_namespace_it_listens_on_the_namespaces_address(tmp_path):
             api.client.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})  # from outside
             with pytest.raises(OSError):
                 api.https_client().connect().connect()
+            script = ("import sys; from apiserver.client import Client; "
+                      "print(Client(sys.argv[1], sys.argv[2], sys.argv[3]).list('nodes')[0]['metadata']['name'])")
             done = subprocess.run(
-                ["ip", "netns", "exec", name, "curl", "-sS", "--max-time", "10", "--cacert", str(api.ca), "-H",
-                 f"Authorization: Bearer {api.token()}", f"{api.url}/api/v1/nodes"],
-                capture_output=True, text=True, check=True)
-            assert json.loads(done.stdout)["items"][0]["metadata"]["name"] == "n"
+                ["ip", "netns", "exec", name, sys.executable, "-P", "-c", script, api.url, str(api.ca), api.token()],
+                capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(TEST)})
+            assert done.stdout == "n\n", done.stderr
     finally:
         subprocess.run(["ip", "netns", "del", name], check=True)
 
