@@ -285,7 +285,8 @@ on_data(void *owner, const char *bytes, size_t len)
     return split_feed(&watch->split, bytes, len, &watch->stream_err);
 }
 
-static void
+/* True when the body came whole and was what was asked for. */
+static bool
 end_request(struct kube_watch *watch, const struct kube_answer *answer)
 {
     watch->request = NULL;
@@ -293,11 +294,12 @@ end_request(struct kube_watch *watch, const struct kube_answer *answer)
     if (answer->status == 401) {
         kube_refresh_token(watch->kube, true);
     }
-    if (answer->status == 200 && answer->is_complete && watch->stream_err.text[0] == '\0') {
-        (void)split_end(&watch->split, &watch->stream_err);
-    }
+    bool is_whole = answer->status == 200 && answer->is_complete &&
+                    watch->stream_err.text[0] == '\0' &&
+                    split_end(&watch->split, &watch->stream_err);
     split_done(&watch->split);
     str_done(&watch->held);
+    return is_whole;
 }
 
 static void
@@ -320,8 +322,7 @@ on_page_done(void *owner, const struct kube_answer *answer)
 {
     struct kube_watch *watch = owner;
 
-    end_request(watch, answer);
-    if (answer->status == 200 && answer->is_complete && watch->stream_err.text[0] == '\0') {
+    if (end_request(watch, answer)) {
         watch->n_failures = 0;
         str_clear(&watch->continue_token);
         str_add_bytes(&watch->continue_token, watch->next_token.text, watch->next_token.len);
@@ -481,9 +482,7 @@ on_watch_done(void *owner, const struct kube_answer *answer)
     uint64_t lasted_ms = uv_now(watch->kube->loop) - watch->watch_start_ms;
 
     uv_timer_stop(&watch->guard);
-    end_request(watch, answer);
-    bool is_good =
-        answer->status == 200 && answer->is_complete && watch->stream_err.text[0] == '\0';
+    bool is_good = end_request(watch, answer);
     if (answer->status == 410) {
         watch->wants_list = true;
     }
