@@ -222,6 +222,22 @@ class Client:
         finally:
             conn.close()
 
+    def wait(self, kind, name, test, namespace=None, deadline=30):
+        """The object once 'test' (a function of it, or of None while it is missing) holds."""
+        end = time.monotonic() + deadline
+        while True:
+            try:
+                obj = self.get(kind, name, namespace)
+            except ApiFailure as failure:
+                if failure.code != 404:
+                    raise
+                obj = None
+            if test(obj):
+                return obj
+            if time.monotonic() > end:
+                raise TimeoutError(f"{kind} {name} did not become as expected in {deadline} s: {obj}")
+            time.sleep(0.05)
+
     # -- control calls
     def faults(self, *rules):
         """Add fault rules; returns how many are in force."""
@@ -343,6 +359,13 @@ class ApiServer:
 
     def __exit__(self, *_):
         self.stop()
+
+    def kubectl(self, *argv, text=None, timeout=120):
+        """Run kubectl against this server, in its namespace; returns the CompletedProcess."""
+        words = ["ip", "netns", "exec", self.netns] if self.netns else []
+        words += ["kubectl", "--kubeconfig", str(self.kubeconfig), "--cache-dir", str(self.dir / "kubectl-cache")]
+        return subprocess.run([*words, *argv], input=text, capture_output=True, text=True, timeout=timeout,
+                              check=False)
 
     # -- where things are
     @property

@@ -31,13 +31,15 @@ GZIP_MIN = 128 * 1024
 class Request:
     """One request; header names in lower case, the first value of each query parameter."""
 
-    __slots__ = ("method", "path", "query", "headers", "body", "conn", "user", "keep_alive", "verb",
+    __slots__ = ("method", "path", "parts", "query", "headers", "body", "conn", "user", "keep_alive", "verb",
                  "resource", "name", "plan")
 
     def __init__(self, method, target, headers, conn):
         path, _, query = target.partition("?")
         self.method = method
         self.path = urllib.parse.unquote(path)
+        # A name may hold an escaped slash: split first.
+        self.parts = [urllib.parse.unquote(part) for part in path.strip("/").split("/")]
         self.query = dict(reversed(urllib.parse.parse_qsl(query, keep_blank_values=True)))
         self.headers = headers
         self.conn = conn

@@ -27,9 +27,8 @@ class Target:
         self.kind, self.namespace, self.name, self.sub = kind, namespace, name, sub
 
 
-def parse_target(kinds, path):
-    """The Target of a path, or None when it names no resource we serve."""
-    parts = path.strip("/").split("/")
+def parse_target(kinds, parts):
+    """The Target of a path's parts, or None when it names no resource we serve."""
     if parts[:2] == ["api", "v1"]:
         group, version, rest = "", "v1", parts[2:]
     elif parts[0] == "apis" and len(parts) > 3:
@@ -61,6 +60,10 @@ def verb_of(request, target):
     return "deletecollection" if verb == "delete" and not target.name else verb
 
 
+def _no_constant(word):
+    raise ValueError(f"{word} is not JSON")
+
+
 def read_body(request):
     """The request's document: JSON, or YAML as kubectl may send."""
     kind = request.headers.get("content-type", "application/json").split(";")[0].strip()
@@ -71,7 +74,7 @@ def read_body(request):
         if kind == "application/yaml":
             body = yaml.load(request.body, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         else:
-            body = json.loads(request.body or b"null")
+            body = json.loads(request.body or b"null", parse_constant=_no_constant)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise ApiError(400, f"the object provided is unrecognized: {error}") from error
     return body

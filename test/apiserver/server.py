@@ -174,7 +174,7 @@ class App:
 
     async def handle(self, request, reply):
         """Answer one request; http.py turns ApiError into the answer."""
-        target = parse_target(self.store.kinds, request.path)
+        target = parse_target(self.store.kinds, request.parts)
         request.verb = METHOD_WORDS.get(request.method, request.method.lower())
         if target is not None:
             request.verb = verb_of(request, target)

@@ -197,6 +197,8 @@ def test_loading_takes_what_rest_would_refuse(client):
     hostile = {"apiVersion": CALICO, "kind": "IPPool", "metadata": {"name": 'x";}\n'}, "spec": {"cidr": 5}}
     assert client.load(hostile) == 1
     assert client.get("ippools", 'x";}\n')["spec"] == {"cidr": 5}
+    client.load({**hostile, "metadata": {"name": "a/b?c%"}})
+    assert client.get("ippools", "a/b?c%")
 
 
 def test_an_unknown_namespace_is_refused_and_a_deleted_one_takes_its_objects_along(client):
@@ -356,6 +358,7 @@ def test_discovery_names_every_kind_the_design_reads(client):
 
 @pytest.mark.parametrize("method,path,body,code", [
     ("GET", "/nothing", None, 404), ("GET", "/api/v1/things", None, 404), ("GET", "/api/v1/nodes/none", None, 404),
+    ("POST", "/api/v1/nodes", b'{"spec":NaN}', 400), ("POST", "/api/v1/nodes", b'"\xff"', 400),
     ("POST", "/api/v1/nodes", b"{", 400), ("POST", "/api/v1/nodes", b"[]", 400),
     ("POST", "/api/v1/nodes", b'{"kind":"Pod","apiVersion":"v1"}', 400), ("POST", "/api/v1/pods", b"{}", 405),
     ("PUT", "/api/v1/nodes/none", b'{"metadata":{"name":"none"}}', 404), ("PUT", "/api/v1/nodes", b"{}", 405),
