@@ -146,6 +146,10 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(ROOM_LIBS) $(BUILD)/libcanal.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(DAEMON_LIBS)
 
+.PHONY: golden-update
+golden-update: all ## Write the golden pairs anew; read the diff before committing it
+	$(Q)test/golden/confd.py
+
 .PHONY: lint
 lint: ## Check formatting, clang-tidy, layers, shell and Python
 	$(Q).ci/lint
