@@ -54,6 +54,6 @@
         (vec)->n = (vec)->room = 0; \
     } while (0)
 
-#define VEC_FOREACH(vec, it)                                                                       \
-    for (__typeof__((vec)->items) it = (vec)->items; (vec)->n > 0 && it < (vec)->items + (vec)->n; \
-         it++)
+#define VEC_FOREACH(vec, it)                           \
+    for (__typeof__(*(vec)->items) *it = (vec)->items; \
+         (vec)->n > 0 && it < (vec)->items + (vec)->n; it++)

@@ -1,0 +1,358 @@
+/* The driver of pod routes. */
+#include "felix/dataplane/endpoints.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "felix/dataplane/sysctl.h"
+#include "lib/base/alloc.h"
+#include "lib/base/table.h"
+
+struct endpoint {
+    char ifname[LINK_NAME_MAX];
+    struct prefix *ips;
+    size_t n_ips;
+    int index; /* 0: there is no such link now */
+    bool is_dirty;
+    bool is_programmed; /* routes and settings */
+};
+
+struct endpoints {
+    struct endpoints_spec spec;
+    struct table *by_name;
+    VEC(struct route) stale; /* to delete */
+    bool any_dirty;
+    uint64_t n_repaired;
+};
+
+struct endpoints *
+endpoints_new(const struct endpoints_spec *spec)
+{
+    struct endpoints *endpoints = NEW(struct endpoints);
+
+    endpoints->spec = *spec;
+    endpoints->by_name = table_new();
+    return endpoints;
+}
+
+static void
+endpoint_free(void *value)
+{
+    struct endpoint *endpoint = value;
+
+    free(endpoint->ips);
+    free(endpoint);
+}
+
+void
+endpoints_free(struct endpoints *endpoints)
+{
+    if (endpoints) {
+        table_free(endpoints->by_name, endpoint_free);
+        VEC_DONE(&endpoints->stale);
+        free(endpoints);
+    }
+}
+
+static struct set *
+set_of(const struct endpoints *endpoints, const struct prefix *ip)
+{
+    return ip->ip.family == 4 ? endpoints->spec.workloads4 : endpoints->spec.workloads6;
+}
+
+static struct kset_member
+member_of(const struct endpoint *endpoint, const struct prefix *ip)
+{
+    struct kset_member member = {.prefix = *ip};
+
+    snprintf(member.iface, sizeof member.iface, "%s", endpoint->ifname);
+    return member;
+}
+
+static bool
+has_ip(const struct prefix *ips, size_t n, const struct prefix *ip)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (prefix_equal(&ips[i], ip)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct route
+route_to(const struct endpoints *endpoints, const struct endpoint *endpoint,
+         const struct prefix *ip)
+{
+    return (struct route){.dst = *ip,
+                          .index = endpoint->index,
+                          .protocol = endpoints->spec.route_protocol,
+                          .scope = ip->ip.family == 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+                          .type = RTN_UNICAST,
+                          .table = RT_TABLE_MAIN};
+}
+
+static void
+drop_ip(struct endpoints *endpoints, const struct endpoint *endpoint, const struct prefix *ip)
+{
+    struct set *set = set_of(endpoints, ip);
+    struct kset_member member = member_of(endpoint, ip);
+
+    if (set) {
+        set_unwant(set, &member);
+    }
+    if (endpoint->index > 0) {
+        VEC_PUSH(&endpoints->stale, route_to(endpoints, endpoint, ip));
+    }
+}
+
+static void
+make_dirty(struct endpoints *endpoints, struct endpoint *endpoint)
+{
+    endpoint->is_dirty = true;
+    endpoint->is_programmed = false;
+    endpoints->any_dirty = true;
+}
+
+static int
+link_index(const struct endpoints *endpoints, const char *ifname)
+{
+    struct link link;
+
+    return link_get(endpoints->spec.netlink, ifname, &link, NULL) && link.is_up ? link.index : 0;
+}
+
+void
+endpoints_put(struct endpoints *endpoints, const char *ifname, const struct prefix *ips, size_t n)
+{
+    struct endpoint *endpoint = table_get(endpoints->by_name, ifname);
+
+    if (!endpoint) {
+        endpoint = NEW(struct endpoint);
+        snprintf(endpoint->ifname, sizeof endpoint->ifname, "%s", ifname);
+        table_put(endpoints->by_name, ifname, endpoint);
+    }
+    if (endpoint->index == 0) {
+        endpoint->index = link_index(endpoints, ifname);
+    }
+    for (size_t i = 0; i < endpoint->n_ips; i++) {
+        if (!has_ip(ips, n, &endpoint->ips[i])) {
+            drop_ip(endpoints, endpoint, &endpoint->ips[i]);
+        }
+    }
+    struct prefix *copy = xmemdup(ips, n * sizeof *ips);
+    free(endpoint->ips);
+    endpoint->ips = copy;
+    endpoint->n_ips = n;
+    for (size_t i = 0; i < n; i++) {
+        struct kset_member member = member_of(endpoint, &ips[i]);
+        struct set *set = set_of(endpoints, &ips[i]);
+        if (set) {
+            set_want(set, &member);
+        }
+    }
+    make_dirty(endpoints, endpoint);
+}
+
+void
+endpoints_remove(struct endpoints *endpoints, const char *ifname)
+{
+    struct endpoint *endpoint = table_take(endpoints->by_name, ifname);
+
+    if (!endpoint) {
+        return;
+    }
+    for (size_t i = 0; i < endpoint->n_ips; i++) {
+        drop_ip(endpoints, endpoint, &endpoint->ips[i]);
+    }
+    endpoint_free(endpoint);
+}
+
+size_t
+endpoints_count(const struct endpoints *endpoints)
+{
+    return table_count(endpoints->by_name);
+}
+
+void
+endpoints_on_link(struct endpoints *endpoints, const struct link *link, bool is_gone)
+{
+    struct endpoint *endpoint = table_get(endpoints->by_name, link->name);
+
+    if (!endpoint) {
+        return;
+    }
+    int index = is_gone || !link->is_up ? 0 : link->index;
+    if (is_gone && endpoint->index != link->index) {
+        return; /* an earlier link of the same name */
+    }
+    if (endpoint->index != index) {
+        endpoint->index = index;
+        make_dirty(endpoints, endpoint);
+    }
+}
+
+void
+endpoints_on_route_gone(struct endpoints *endpoints, const struct route *route)
+{
+    /* BIRD's routes come and go by the thousand; they are not looked up. */
+    if (route->protocol != endpoints->spec.route_protocol ||
+        route->dst.len != ip_bits(&route->dst.ip)) {
+        return;
+    }
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        struct endpoint *endpoint = table_value(entry);
+        if (endpoint->index == route->index &&
+            has_ip(endpoint->ips, endpoint->n_ips, &route->dst) && endpoint->is_programmed) {
+            endpoints->n_repaired++;
+            make_dirty(endpoints, endpoint);
+        }
+    }
+}
+
+void
+endpoints_recheck(struct endpoints *endpoints)
+{
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        struct endpoint *endpoint = table_value(entry);
+        endpoint->is_dirty = true;
+        endpoints->any_dirty = true;
+    }
+}
+
+static bool
+program(struct endpoints *endpoints, struct endpoint *endpoint, struct err *err)
+{
+    bool changed = false;
+    bool was_programmed = endpoint->is_programmed;
+
+    if (!sysctl_workload(endpoint->ifname, endpoints->spec.workloads6 != NULL, &changed, err)) {
+        return err_wrap(err, "interface %s", endpoint->ifname);
+    }
+    endpoints->n_repaired += was_programmed && changed;
+    for (size_t i = 0; i < endpoint->n_ips; i++) {
+        struct route route = route_to(endpoints, endpoint, &endpoint->ips[i]);
+        if (!set_of(endpoints, &endpoint->ips[i])) {
+            continue;
+        }
+        if (!route_replace(endpoints->spec.netlink, &route, err)) {
+            return err_wrap(err, "interface %s", endpoint->ifname);
+        }
+    }
+    endpoint->is_programmed = true;
+    return true;
+}
+
+bool
+endpoints_apply(struct endpoints *endpoints, struct err *err)
+{
+    bool good = true;
+
+    VEC_FOREACH (&endpoints->stale, route) {
+        struct err reason = ERR_INIT;
+        /* Already gone, with its link perhaps, is what we want. */
+        if (!route_delete(endpoints->spec.netlink, route, &reason) && reason.code != ESRCH &&
+            reason.code != ENODEV && reason.code != ENOENT) {
+            good = good && err_code(err, reason.code, "%s", reason.text);
+        }
+    }
+    endpoints->stale.n = 0;
+    if (!endpoints->any_dirty) {
+        return good;
+    }
+    endpoints->any_dirty = false;
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        struct endpoint *endpoint = table_value(entry);
+        if (!endpoint->is_dirty || endpoint->index == 0) {
+            continue;
+        }
+        struct err reason = ERR_INIT;
+        endpoint->is_dirty = false;
+        if (!program(endpoints, endpoint, &reason)) {
+            /* The link may have gone this very moment; then a notification is on its way. */
+            endpoint->is_dirty = endpoints->any_dirty = true;
+            endpoint->is_programmed = false;
+            if (good && reason.code != ENODEV && reason.code != ENOENT) {
+                good = err_code(err, reason.code, "%s", reason.text);
+            }
+        }
+    }
+    return good;
+}
+
+static bool
+resync_family(struct endpoints *endpoints, uint8_t family, struct err *err)
+{
+    route_vec routes = VEC_INIT;
+    struct table *present = table_new(); /* route.dst + index of ours */
+
+    if (!route_list(endpoints->spec.netlink, family, endpoints->spec.route_protocol, &routes,
+                    err)) {
+        table_free(present, NULL);
+        VEC_DONE(&routes);
+        return false;
+    }
+    VEC_FOREACH (&routes, route) {
+        char key[PREFIX_TEXT_MAX + 16];
+        char text[PREFIX_TEXT_MAX];
+        snprintf(key, sizeof key, "%d %s", route->index, prefix_format(&route->dst, text));
+        table_put(present, key, endpoints);
+    }
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        struct endpoint *endpoint = table_value(entry);
+        for (size_t i = 0; i < endpoint->n_ips && endpoint->index > 0; i++) {
+            char key[PREFIX_TEXT_MAX + 16];
+            char text[PREFIX_TEXT_MAX];
+            snprintf(key, sizeof key, "%d %s", endpoint->index,
+                     prefix_format(&endpoint->ips[i], text));
+            if (endpoint->ips[i].ip.family == family && !table_get(present, key)) {
+                endpoints->n_repaired += endpoint->is_programmed;
+                make_dirty(endpoints, endpoint);
+            }
+        }
+        VEC_FOREACH (&routes, route) {
+            if (route->index == endpoint->index && endpoint->index > 0 &&
+                route->dst.len == ip_bits(&route->dst.ip) &&
+                !has_ip(endpoint->ips, endpoint->n_ips, &route->dst)) {
+                VEC_PUSH(&endpoints->stale, *route);
+            }
+        }
+    }
+    table_free(present, NULL);
+    VEC_DONE(&routes);
+    return true;
+}
+
+bool
+endpoints_resync(struct endpoints *endpoints, struct err *err)
+{
+    endpoints_recheck(endpoints);
+    return resync_family(endpoints, 4, err) &&
+           (!endpoints->spec.workloads6 || resync_family(endpoints, 6, err));
+}
+
+bool
+endpoints_is_programmed(const struct endpoints *endpoints, const char *ifname)
+{
+    const struct endpoint *endpoint = table_get(endpoints->by_name, ifname);
+
+    if (!endpoint || !endpoint->is_programmed) {
+        return false;
+    }
+    for (size_t i = 0; i < endpoint->n_ips; i++) {
+        struct kset_member member = member_of(endpoint, &endpoint->ips[i]);
+        const struct set *set = set_of(endpoints, &endpoint->ips[i]);
+        if (set && !set_holds(set, &member)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+uint64_t
+endpoints_n_repaired(const struct endpoints *endpoints)
+{
+    return endpoints->n_repaired;
+}

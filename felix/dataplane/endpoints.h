@@ -1,0 +1,40 @@
+/* Local pods in the kernel: the route to each address, the interface's settings, and the members of
+ * the anti-spoofing sets. Keyed by interface name. Only routes on interfaces of known endpoints are
+ * ever removed, and only those that carry our route protocol. */
+#pragma once
+
+#include "felix/dataplane/sets.h"
+#include "lib/netlink/netlink.h"
+
+struct endpoints;
+
+struct endpoints_spec {
+    struct netlink *netlink; /* borrowed */
+    struct set *workloads4;  /* borrowed */
+    struct set *workloads6;  /* NULL: no IPv6 */
+    uint8_t route_protocol;  /* DeviceRouteProtocol */
+};
+
+struct endpoints *endpoints_new(const struct endpoints_spec *spec);
+void endpoints_free(struct endpoints *endpoints); /* the kernel keeps all */
+
+/* Addresses are /32 and /128; duplicates of other endpoints are the caller's to sort out. */
+void endpoints_put(struct endpoints *endpoints, const char *ifname, const struct prefix *ips,
+                   size_t n);
+void endpoints_remove(struct endpoints *endpoints, const char *ifname);
+size_t endpoints_count(const struct endpoints *endpoints);
+
+/* Notifications. */
+void endpoints_on_link(struct endpoints *endpoints, const struct link *link, bool is_gone);
+void endpoints_on_route_gone(struct endpoints *endpoints, const struct route *route);
+/* Everything is looked at again in the next apply. */
+void endpoints_recheck(struct endpoints *endpoints);
+
+/* Writes what is dirty; set members go with sets_apply(), which has to run before. All are tried,
+ * the first error is told; an endpoint without a link is no error, it waits for the link. */
+MUST_CHECK bool endpoints_apply(struct endpoints *endpoints, struct err *err);
+/* Reads our routes back and marks what differs. */
+MUST_CHECK bool endpoints_resync(struct endpoints *endpoints, struct err *err);
+/* Link, settings, routes and set members are all in place. */
+bool endpoints_is_programmed(const struct endpoints *endpoints, const char *ifname);
+uint64_t endpoints_n_repaired(const struct endpoints *endpoints);

@@ -1,0 +1,32 @@
+/* Keeps the ipsets felix owns equal to what is wanted. A change costs what it changes; a resync
+ * reads a set back and repairs the difference. */
+#pragma once
+
+#include "lib/netlink/kset.h"
+
+struct sets;
+struct set;
+
+struct sets *sets_new(struct kset_link *link); /* borrows 'link' */
+void sets_free(struct sets *sets);             /* the kernel keeps its sets */
+/* 'name' as in felix/rules/names.h, without the cali40 prefix. */
+struct set *sets_define(struct sets *sets, const char *name, enum kset_type type, uint8_t family,
+                        uint32_t max_members);
+void set_want(struct set *set, const struct kset_member *member);
+void set_unwant(struct set *set, const struct kset_member *member);
+/* Wants exactly these. */
+void set_want_all(struct set *set, const struct kset_member *members, size_t n);
+bool set_wants(const struct set *set, const struct kset_member *member);
+/* The kernel has acknowledged it. */
+bool set_holds(const struct set *set, const struct kset_member *member);
+size_t set_count(const struct set *set);
+
+/* Writes what changed; sets that are missing are made. All sets are tried; the first error is told.
+ */
+MUST_CHECK bool sets_apply(struct sets *sets, struct err *err);
+/* Reads every set back before the next apply. */
+void sets_resync(struct sets *sets);
+/* Members and sets that had to be repaired since start: drift. */
+uint64_t sets_n_repaired(const struct sets *sets);
+/* True when the kernel has this set already, made by an earlier run. */
+bool sets_exist(struct sets *sets);

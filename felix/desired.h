@@ -1,0 +1,24 @@
+/* What this node should hold, as values that pass from felix/calc to felix/rules and
+ * felix/dataplane. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "lib/base/vec.h"
+#include "lib/net/prefix.h"
+
+typedef VEC(struct prefix) prefix_vec;
+
+struct desired_pools {
+    prefix_vec all;           /* enabled pools of both families */
+    prefix_vec masquerade;    /* those with natOutgoing */
+    bool has_tunnel;          /* an enabled IPv4 pool with ipipMode Always or CrossSubnet */
+    struct ip tunnel_address; /* first host address of the pod CIDR in such a pool; family 0 none */
+};
+
+static inline void
+desired_pools_done(struct desired_pools *pools)
+{
+    VEC_DONE(&pools->all);
+    VEC_DONE(&pools->masquerade);
+}

@@ -1,0 +1,100 @@
+/* The static rules. Drawn as packets meet them:
+ *
+ *   raw PREROUTING ── from a workload interface ──► cali-from-wl: source is one of the pod's own
+ *                                                   addresses on this interface, or drop
+ *   filter INPUT ──── protocol 4 (IPIP) ──────────► from a node to a local address, or drop
+ *   filter FORWARD ── protocol 4 from a workload ─► drop: NAT would give it a node's address, and
+ *                                                   the next node would believe it
+ *          (end of FORWARD) from or to workload ──► accept, so that a DROP policy does not hurt
+ *   nat POSTROUTING ─ pool with natOutgoing to outside all pools ─► masquerade */
+#include "felix/rules/static_rules.h"
+
+#include "felix/rules/names.h"
+
+static void
+anti_spoofing(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
+{
+    const struct hook hook = {"raw", "PREROUTING", "cali-PREROUTING", config->is_append_mode};
+    struct chain *chain = ruleset_chain(set, "raw", "cali-PREROUTING");
+
+    chain_add(chain, "-i %s+ -j cali-from-wl", config->workload_prefix);
+    chain = ruleset_chain(set, "raw", "cali-from-wl");
+    if (family == 6) {
+        /* Neighbour discovery runs on link-local and unspecified addresses; neither is forwarded.
+         */
+        chain_add(chain, "-s fe80::/64 -j RETURN");
+        chain_add(chain, "-s ::/128 -p ipv6-icmp -j RETURN");
+    }
+    chain_add(chain, "-m set --match-set cali%u0" SET_WORKLOADS " src,src -j RETURN", family);
+    chain_add(chain, "-j DROP");
+    ruleset_hook(set, &hook);
+}
+
+static void
+ipip(const struct static_rules_config *config, struct ruleset *set)
+{
+    const struct hook input = {"filter", "INPUT", "cali-INPUT", config->is_append_mode};
+    const struct hook output = {"filter", "OUTPUT", "cali-OUTPUT", config->is_append_mode};
+    struct chain *chain = ruleset_chain(set, "filter", "cali-INPUT");
+
+    chain_add(chain, "-p ipencap -m set --match-set cali40" SET_ALL_HOSTS
+                     " src -m addrtype --dst-type LOCAL -j ACCEPT");
+    chain_add(chain, "-p ipencap -j DROP");
+    ruleset_hook(set, &input);
+    chain = ruleset_chain(set, "filter", "cali-OUTPUT");
+    chain_add(chain, "-p ipencap -m set --match-set cali40" SET_ALL_HOSTS
+                     " dst -m addrtype --src-type LOCAL -j ACCEPT");
+    ruleset_hook(set, &output);
+}
+
+static void
+forward(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
+{
+    const struct hook guard = {"filter", "FORWARD", "cali-FORWARD", config->is_append_mode};
+    const struct hook accept = {"filter", "FORWARD", "cali-FORWARD-accept", true};
+    struct chain *chain = NULL;
+
+    if (family == 4) {
+        chain = ruleset_chain(set, "filter", "cali-FORWARD");
+        chain_add(chain, "-i %s+ -p ipencap -j DROP", config->workload_prefix);
+        ruleset_hook(set, &guard);
+    }
+    chain = ruleset_chain(set, "filter", "cali-FORWARD-accept");
+    chain_add(chain, "-i %s+ -j ACCEPT", config->workload_prefix);
+    chain_add(chain, "-o %s+ -j ACCEPT", config->workload_prefix);
+    ruleset_hook(set, &accept);
+}
+
+static void
+nat(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
+{
+    /* Behind kube-proxy's own masquerade, which must come first (Calico issue 9091). */
+    const struct hook hook = {"nat", "POSTROUTING", "cali-POSTROUTING", true};
+    const char *random = config->has_random_fully ? " --random-fully" : "";
+    struct chain *chain = ruleset_chain(set, "nat", "cali-POSTROUTING");
+
+    chain_add(chain,
+              "-m set --match-set cali%u0" SET_MASQ_POOLS
+              " src -m set ! --match-set cali%u0" SET_ALL_POOLS " dst -j MASQUERADE%s",
+              family, family, random);
+    if (family == 4 && config->has_tunnel) {
+        /* What the node itself sends into the tunnel with an address of another interface (host to
+         * service to remote pod) would be answered around the tunnel. */
+        chain_add(chain,
+                  "-o " TUNNEL_NAME " -m addrtype ! --src-type LOCAL --limit-iface-out "
+                  "-m addrtype --src-type LOCAL -j MASQUERADE%s",
+                  random);
+    }
+    ruleset_hook(set, &hook);
+}
+
+void
+static_rules(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
+{
+    anti_spoofing(config, family, set);
+    if (family == 4) {
+        ipip(config, set);
+    }
+    forward(config, family, set);
+    nat(config, family, set);
+}

@@ -1,0 +1,73 @@
+/* Messages between the CNI plugin (and people) and felix: one JSON object a line over a unix stream
+ * socket, a request and its reply. Everything is checked on decode; names end up in paths and
+ * kernel objects. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+#include "lib/base/vec.h"
+#include "lib/net/prefix.h"
+
+/* CNI error code "try again later"; the other codes are the CNI specification's. */
+#define PROTO_CODE_AGAIN 11
+#define PROTO_LINE_MAX (256 * 1024)
+
+enum proto_op {
+    PROTO_POD_ADD,   /* answered when route, settings and anti-spoofing member are in the kernel */
+    PROTO_POD_DEL,   /* answered at once; felix deletes the link, then the files of 'release' */
+    PROTO_POD_CHECK, /* is this pod programmed? */
+    PROTO_POD_GC,    /* everything of 'network' that is not in 'valid' goes */
+    PROTO_STATUS,    /* can pods be added? */
+    PROTO_ENDPOINTS, /* what felix knows, for people */
+};
+
+struct proto_attachment {
+    char *container_id;
+    char *ifname;
+};
+
+struct proto_request {
+    enum proto_op op;
+    char *container_id; /* these are NULL when absent */
+    char *ifname;       /* inside the pod */
+    char *netns;
+    char *namespace;
+    char *pod;
+    char *network;
+    char *host_ifname;
+    VEC(struct prefix) ips; /* /32 and /128 */
+    VEC(char *) release;    /* host-local address files: absolute paths */
+    VEC(struct proto_attachment) valid;
+};
+
+struct proto_reply {
+    bool ok;
+    int code;    /* when not ok: a CNI error code */
+    char *error; /* when not ok */
+    bool ready;  /* PROTO_STATUS */
+    char *reason;
+    VEC(struct prefix) pod_cidrs;
+    uint32_t mtu; /* 0: not known */
+};
+
+void proto_request_done(struct proto_request *request);
+void proto_reply_done(struct proto_reply *reply);
+
+/* Appends one line with its newline. */
+void proto_request_write(const struct proto_request *request, struct str *out);
+void proto_reply_write(const struct proto_reply *reply, struct str *out);
+/* On failure the outputs are empty. */
+MUST_CHECK bool proto_request_read(const char *line, size_t len, struct proto_request *ret_request,
+                                   struct err *err);
+MUST_CHECK bool proto_reply_read(const char *line, size_t len, struct proto_reply *ret_reply,
+                                 struct err *err);
+/* "{\"ok\":false,...}" */
+void proto_refuse(struct str *out, int code, const char *reason);
+
+/* For the plugin: connects, sends, waits for one line; blocking, with a deadline. err.code is
+ * PROTO_CODE_AGAIN when felix cannot be reached or does not answer in time. */
+MUST_CHECK bool proto_call(const char *socket_path, const struct proto_request *request,
+                           uint64_t deadline_ms, struct proto_reply *ret_reply, struct err *err);
