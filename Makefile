@@ -39,8 +39,8 @@ UNIT_SRC := $(call sources,test/unit)
 FUZZ_SRC := $(wildcard test/fuzz/fuzz_*.c)
 TOOL_SRC := $(wildcard test/tools/*.c)
 
-BINARIES := $(if $(CONFD_SRC),$(BUILD)/canal-confd) $(if $(FELIX_SRC),$(BUILD)/canal-felix) \
-	$(if $(CNI_SRC),$(BUILD)/canal)
+BINARIES := $(if $(wildcard confd/main.c),$(BUILD)/canal-confd) $(if $(wildcard felix/main.c),$(BUILD)/canal-felix) \
+	$(if $(wildcard cni/main.c),$(BUILD)/canal)
 ROOM_LIBS := $(BUILD)/libconfd.a $(BUILD)/libfelix.a $(BUILD)/libcni.a
 UNITS := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 FUZZ_REPLAYS := $(patsubst test/fuzz/%.c,$(BUILD)/replay/%,$(FUZZ_SRC))
