@@ -352,8 +352,6 @@ static void
 confd_stop(struct confd *confd)
 {
     /* BIRD goes on with what it has. */
-    feed_free(confd->feed);
-    confd->feed = NULL;
     bird_client_free(confd->bird);
     http_server_free(confd->server);
     kick_close(&confd->flush);
@@ -361,6 +359,7 @@ confd_stop(struct confd *confd)
     uv_close((uv_handle_t *)&confd->terminate, NULL);
     uv_close((uv_handle_t *)&confd->interrupt, NULL);
     uv_close((uv_handle_t *)&confd->hangup, NULL);
+    uv_stop(&confd->loop);
 }
 
 static void
@@ -412,9 +411,9 @@ on_in_sync_once(void *owner)
 {
     struct confd *confd = owner;
 
+    /* The feed is freed once its callback is left, see confd_close(). */
     confd->exit_code = print_once(confd);
-    feed_free(confd->feed);
-    confd->feed = NULL;
+    uv_stop(&confd->loop);
 }
 
 static bool
@@ -493,7 +492,12 @@ confd_open(struct confd *confd, const struct confd_settings *settings)
 static void
 confd_close(struct confd *confd)
 {
+    /* Runs until uv_stop(). The API's idle connections keep the loop alive until kube_free(), so
+     * the turns in which the feed closes are counted out. */
     uv_run(&confd->loop, UV_RUN_DEFAULT);
+    feed_free(confd->feed);
+    uv_run(&confd->loop, UV_RUN_NOWAIT);
+    uv_run(&confd->loop, UV_RUN_NOWAIT);
     kube_free(confd->kube);
     uv_run(&confd->loop, UV_RUN_DEFAULT);
     loader_free(confd->loader);

@@ -64,7 +64,7 @@ class CanalNode(Node):
                 "--state-dir", str(self.state_dir)], common, self.dir)
             self.confd = self.lab.daemon(self.netns, f"{self.name}-confd", [
                 str(BUILD / "canal-confd"), "--run-dir", str(self.run_dir),
-                "--template-dir", str(ROOT / "bird-templates")], common, self.dir)
+                "--templates", str(ROOT / "bird-templates")], common, self.dir)
         self.felix.start()
         self.confd.start()
         self.start_bird()

@@ -1,0 +1,254 @@
+"""canal-confd with real BIRDs and the test API server: two zones, three nodes, no felix.
+
+The IPIP device is stood in for by a bridge called tunl0: what is tested is the route that BIRD writes, not
+the packets that would go through it (test_demo does that).
+"""
+
+import json
+import time
+
+import pytest
+
+from lab import Stream, ZoneSpec, wait_for
+from lab.cluster import BUILD, CanalNode, Cluster
+from lab.lab import ROOT
+
+CRD = "crd.projectcalico.org/v1"
+
+
+class ConfdNode(CanalNode):
+    """A node with bird and confd only."""
+
+    def start_canal(self):
+        self.netns.ip("link add tunl0 type bridge", "link set tunl0 up")
+        if self.confd is None:
+            self.confd = self.lab.daemon(self.netns, f"{self.name}-confd", [
+                str(BUILD / "canal-confd"), "--run-dir", str(self.run_dir),
+                "--local-dir", str(self.dir / "local.d"),
+                "--templates", str(ROOT / "bird-templates")], self.environment(), self.dir)
+        self.confd.start()
+        self.start_bird()
+
+    def route(self, cidr):
+        """(gateway, device) of a route BIRD wrote, None when there is none."""
+        route = self.route_to(cidr)
+        if route is None or route.get("protocol") != "bird":
+            return None
+        return route.get("gateway"), route.get("dev")
+
+    def log(self):
+        return self.confd.log.read_text()
+
+    def metric(self, name):
+        out = self.netns.run(["curl", "-s", "http://localhost:9092/metrics"])
+        return next((float(line.split()[-1]) for line in out.splitlines()
+                     if line.startswith((name + " ", name + "{"))), None)
+
+
+class ConfdCluster(Cluster):
+    node_class = ConfdNode
+
+    def start_nodes(self):
+        for node in self.nodes.values():
+            self.start_node(node)
+        for node in self.nodes.values():
+            wait_for(lambda n=node: n.bgp_established(self.sessions_of(n)), 60,
+                     f"{node.name}: all its BGP sessions", interval=0.2)
+        self.wait_routes()
+
+
+@pytest.fixture(name="cluster", scope="module")
+def cluster_fixture():
+    with ConfdCluster([ZoneSpec("a", ["a1", "a2"]), ZoneSpec("b", ["b1"])]) as cluster:
+        cluster.start_nodes()
+        yield cluster
+
+
+def expect_route(node, cidr, gateway, dev):
+    wait_for(lambda: node.route(cidr) == (gateway, dev), 20,
+             f"{node.name}: {cidr} via {gateway} dev {dev}; it is {node.route(cidr)}")
+
+
+def settled(cluster):
+    for node in cluster.nodes.values():
+        wait_for(lambda n=node: n.bgp_settled(cluster.sessions_of(n)), 60, f"{node.name} settled",
+                 interval=0.2)
+
+
+def test_blocks_go_native_inside_a_zone_and_through_tunl0_between_zones(cluster):
+    a1, a2, b1 = (cluster.node(n) for n in ("a1", "a2", "b1"))
+    expect_route(a1, a2.pod_cidr4, a2.ip4, "eth0")
+    expect_route(a1, b1.pod_cidr4, b1.ip4, "tunl0")
+    expect_route(b1, a1.pod_cidr4, a1.ip4, "tunl0")
+    assert "onlink" in a1.route_to(b1.pod_cidr4)["flags"]
+    assert a1.route_to(a1.pod_cidr4) is None, "a node's own block is no kernel route"
+    assert a1.route_to(a2.pod_cidr6)["dev"] == "eth0"
+    assert a1.route_to(b1.pod_cidr6)["dev"] == "eth0", "IPv6 is never tunnelled"
+
+
+def test_the_mode_of_a_pool_is_switched_live(cluster):
+    a1, a2, b1 = (cluster.node(n) for n in ("a1", "a2", "b1"))
+    cluster.set_pool(ipipMode="Always")
+    expect_route(a1, a2.pod_cidr4, a2.ip4, "tunl0")
+    cluster.set_pool(ipipMode="Never")
+    expect_route(a1, b1.pod_cidr4, a1.zone.gateway4, "eth0")
+    cluster.set_pool(ipipMode="CrossSubnet")
+    expect_route(a1, a2.pod_cidr4, a2.ip4, "eth0")
+    expect_route(a1, b1.pod_cidr4, b1.ip4, "tunl0")
+    assert all(s == "Established" for s in a1.bgp_peers().values()), "no session was restarted"
+
+
+def test_tunl0_that_comes_late_gets_its_routes(cluster):
+    a1, b1 = cluster.node("a1"), cluster.node("b1")
+    a1.netns.ip("link del tunl0")
+    wait_for(lambda: a1.route(b1.pod_cidr4) is None, 10, "the route to go with its device")
+    # One look of confd at the device must fall into the gap.
+    time.sleep(1.5)
+    a1.netns.ip("link add tunl0 type bridge", "link set tunl0 up")
+    expect_route(a1, b1.pod_cidr4, b1.ip4, "tunl0")
+
+
+def test_what_does_not_change_the_text_is_not_loaded(cluster):
+    a1 = cluster.node("a1")
+    before = a1.metric("canal_bird_reloads_total")
+    renders = a1.metric("canal_confd_renders_total")
+    cluster.api.patch("Node", "a2", {"metadata": {"labels": {"seen": "yes"}}})
+    wait_for(lambda: a1.metric("canal_confd_renders_total") > renders, 10, "a render")
+    assert a1.metric("canal_bird_reloads_total") == before
+
+
+def test_a_burst_of_changes_is_few_reloads(cluster):
+    a1 = cluster.node("a1")
+    before = a1.metric("canal_bird_reloads_total")
+    for i in range(60):
+        cluster.api.create({"apiVersion": CRD, "kind": "BGPPeer", "metadata": {"name": f"burst-{i}"},
+                            "spec": {"node": "a1", "peerIP": f"192.0.2.{i + 1}", "asNumber": 65000}})
+    wait_for(lambda: len(a1.bgp_peers()) == 64, 20, "all peers")
+    assert a1.metric("canal_bird_reloads_total") - before < 40
+    for i in range(60):
+        cluster.api.delete("BGPPeer", f"burst-{i}")
+    wait_for(lambda: len(a1.bgp_peers()) == 4, 20, "the peers to go")
+
+
+def test_bad_objects_are_named_and_harm_nothing(cluster):
+    a1 = cluster.node("a1")
+    hostile = '10.0.0.1"; } protocol bgp evil { neighbor 10.9.9.9 as 1; }\n'
+    bad = [
+        {"kind": "IPPool", "metadata": {"name": "bad-cidr"}, "spec": {"cidr": "10.0.0.0/33"}},
+        {"kind": "IPPool", "metadata": {"name": "zz-overlap"}, "spec": {"cidr": "10.244.7.0/24"}},
+        {"kind": "BGPPeer", "metadata": {"name": "bad-address"},
+         "spec": {"peerIP": hostile, "asNumber": 65000}},
+        {"kind": "BGPPeer", "metadata": {"name": "bad-selector"},
+         "spec": {"peerIP": "192.0.2.1", "asNumber": 65000, "nodeSelector": "has(" + "x" * 65536}},
+        {"kind": "BGPPeer", "metadata": {"name": "with-password"},
+         "spec": {"peerIP": "192.0.2.1", "asNumber": 65000,
+                  "password": {"secretKeyRef": {"name": "s", "key": "k"}}}},
+    ]
+    for obj in bad:
+        cluster.api.client.load([{"apiVersion": CRD, **obj}])
+    cluster.api.client.load([{
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": "hostile", "labels": {"x": hostile, "y": "z" * 65536},
+                     "annotations": {"projectcalico.org/IPv4Address": hostile,
+                                     "projectcalico.org/ASNumber": "1; evil", "n": "}\n;" * 20000}},
+        "spec": {"podCIDRs": [hostile, a1.pod_cidr4]},
+        "status": {"addresses": [{"type": "InternalIP", "address": a1.ip4}]}}])
+    for text in ("IPPool bad-cidr: spec.cidr", "IPPool zz-overlap: spec.cidr: overlaps IPPool pods4",
+                 "BGPPeer bad-address: spec.peerIP", "BGPPeer bad-selector: spec.nodeSelector",
+                 "BGPPeer with-password: spec.password", "Node hostile: spec.podCIDRs[0]",
+                 "overlaps a block of Node hostile", "is also the address of Node a1"):
+        wait_for(lambda t=text: t in a1.log(), 20, f"a1's log to say: {text}")
+    good = {"apiVersion": CRD, "kind": "BGPPeer", "metadata": {"name": "good"},
+            "spec": {"node": "a1", "peerIP": "192.0.2.9", "asNumber": 65000}}
+    cluster.api.create(good)
+    wait_for(lambda: "peer_good" in a1.bgp_peers(), 20, "a good peer among bad objects")
+    assert "evil" not in a1.bird_conf.read_text()
+    cluster.api.delete("BGPPeer", "good")
+    cluster.api.delete("Node", "hostile")
+    for obj in bad:
+        cluster.api.delete(obj["kind"], obj["metadata"]["name"])
+    wait_for(lambda: len(a1.bgp_peers()) == 4 and a1.bgp_established(4), 30, "the old state")
+    assert cluster.node("b1").route(a1.pod_cidr4) == (a1.ip4, "tunl0")
+
+
+def test_a_local_addition_is_included_and_a_broken_one_is_refused(cluster):
+    a1 = cluster.node("a1")
+    local = a1.dir / "local.d"
+    local.mkdir(exist_ok=True)
+    (local / "mine.conf").write_text("protocol static mine { ipv4; route 203.0.113.0/24 blackhole; }\n")
+    a1.confd.signal(1)
+    wait_for(lambda: "mine" in a1.birdc("show protocols"), 10, "the local addition")
+    (local / "mine.conf").write_text("this is not BIRD\n")
+    a1.confd.signal(1)
+    wait_for(lambda: "is refused, the last good one stays" in a1.log(), 10, "the refusal")
+    assert "mine" in a1.birdc("show protocols")
+    (local / "mine.conf").unlink()
+    a1.confd.signal(1)
+    wait_for(lambda: "mine" not in a1.birdc("show protocols"), 10, "the addition to go")
+
+
+def test_an_api_outage_and_a_restart_of_confd_change_nothing(cluster):
+    a1 = cluster.node("a1")
+    text = a1.bird_conf.read_text()
+    cluster.api.down()
+    a1.confd.kill9()
+    a1.confd.start()
+    wait_for(lambda: "connected to BIRD" in a1.log().rsplit("BGP sessions are established", 1)[-1]
+             or a1.log().count("connected to BIRD") > 1, 20, "the new confd")
+    assert a1.bird_conf.read_text() == text
+    cluster.api.up()
+    wait_for(lambda: a1.metric("canal_bird_config_loaded") == 1, 60, "confd to agree")
+    assert a1.bird_conf.read_text() == text
+    assert a1.metric("canal_bird_reloads_total") == 0
+    assert a1.bgp_established(4)
+
+
+@pytest.mark.parametrize("planned", [False, True], ids=["killed", "planned"])
+def test_a_restart_of_bird_loses_no_packet(cluster, planned):
+    a1, a2 = cluster.node("a1"), cluster.node("a2")
+    settled(cluster)
+    pods = [n.pods.get("default/p") or n.wire_pod("p", 7) for n in (a1, a2)]
+    for node in (a1, a2):
+        node.netns.sysctl({"net/ipv4/ip_forward": 1})
+    with Stream({"there": (pods[0].netns, pods[1].netns, pods[1].ip()),
+                 "back": (pods[1].netns, pods[0].netns, pods[0].ip())}) as stream:
+        wait_for(lambda: all(f.seen for f in stream.flows), 10, "the stream to flow")
+        first = stream.mark()
+        if planned:
+            a2.restart_bird_gracefully()
+        else:
+            a2.kill_bird()
+        wait_for(lambda: a2.bgp_settled(4) and a1.bgp_settled(4), 60, "the sessions", interval=0.2)
+        last = stream.mark()
+        stream.stop()
+    assert stream.lost_between(first, last) == {}
+    settled(cluster)
+
+
+def test_a_node_that_goes_and_comes_back(cluster):
+    """The last test: it takes a node away."""
+    a1, b1 = cluster.node("a1"), cluster.node("b1")
+    cluster.api.delete("Node", "b1")
+    wait_for(lambda: a1.route(b1.pod_cidr4) is None, 20, "the routes of a deleted node to go")
+    assert sorted(a1.bgp_peers()) == ["mesh_a2", "mesh_a2_6"]
+    start = time.monotonic()
+    cluster.api.create(b1.object())
+    expect_route(a1, b1.pod_cidr4, b1.ip4, "tunl0")
+    print(f"a new node's block is in the kernel of another after {time.monotonic() - start:.2f} s")
+
+
+def test_once_prints_from_the_api(cluster):
+    a1 = cluster.node("a1")
+    argv = [str(BUILD / "canal-confd"), "--node-name", "a1", "--kubeconfig",
+            str(cluster.api.token_kubeconfig)]
+    context = json.loads(a1.netns.run([*argv, "--once", "--dump-context"]))
+    assert context["router_id"] == a1.ip4
+    text = a1.netns.run([*argv, "--once", "--dry-run"])
+    assert "protocol bgp mesh_a2" in text
+
+
+def test_confd_ends_when_it_is_told_to_and_bird_goes_on(cluster):
+    a2 = cluster.node("a2")
+    a2.confd.stop()
+    assert "ending" in a2.log()
+    assert a2.bgp_established(2)
