@@ -71,6 +71,19 @@ on_data(char *bytes, size_t size, size_t n, void *owner)
     return len;
 }
 
+/* A watch may have no body for minutes: its headers are an answer too. */
+static size_t
+on_header(char *bytes, size_t size, size_t n, void *owner)
+{
+    struct kube_request *request = owner;
+
+    (void)bytes;
+    if (!request->is_cancelled) {
+        request->kube->last_answer_ms = clock_monotonic_ms();
+    }
+    return size * n;
+}
+
 static void
 on_done(void *owner, CURL *easy, CURLcode result)
 {
@@ -252,6 +265,8 @@ kube_request_start(struct kube *kube, const struct kube_request_spec *spec)
     set_url(request, easy);
     set_request(request, easy);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->error);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, request);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, request);
     request->transfer = http_start(kube->http, easy, on_done, request);

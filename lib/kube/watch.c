@@ -524,8 +524,16 @@ on_guard(uv_timer_t *timer)
     kube_request_cancel(watch->request);
     watch->request = NULL;
     split_done(&watch->split);
-    watch->is_fresh = true;
-    (void)err_set(&err, "watch %s: no event or bookmark for %llu ms; taken for dead", watch->path,
+    /* Half-open, or just quiet: servers send no bookmark while nothing changes. Either way a new
+     * watch from here loses nothing. Where other streams of the connection are alive, the
+     * connection is not to blame. */
+    uint64_t all_silent_ms = kube_silent_ms(watch->kube);
+    watch->is_fresh = all_silent_ms >= limit_ms / 2;
+    if (all_silent_ms < silent_ms) {
+        start_watch(watch);
+        return;
+    }
+    (void)err_set(&err, "watch %s: no answer for %llu ms", watch->path,
                   (unsigned long long)silent_ms);
     fail(watch, &err, 0);
 }
