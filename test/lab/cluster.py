@@ -21,7 +21,7 @@ from .process import wait_for
 
 BUILD = Path(os.environ.get("CANAL_BUILD") or ROOT / "build")
 CNI_NETWORK = "canal"
-CONFD_HEALTH_PORT = 9092
+CONFD_HEALTH_PORT = 9190
 
 
 class CanalNode(Node):
@@ -52,19 +52,24 @@ class CanalNode(Node):
         return {
             "NODENAME": self.name,
             "KUBECONFIG": str(self.lab.api.token_kubeconfig),
+            "CANAL_RUN_DIR": str(self.run_dir),
+            "CANAL_STATE_DIR": str(self.state_dir),
+            "CANAL_TEMPLATES": str(ROOT / "bird-templates"),
+            "CANAL_BIRD_LOCAL": str(self.dir / "local.d"),
             **self.lab.settings,
         }
 
+    def prepare_daemons(self):
+        env = self.environment()
+        self.felix = self.lab.daemon(self.netns, f"{self.name}-felix",
+                                     [str(BUILD / "canal-felix")], env, self.dir)
+        self.confd = self.lab.daemon(self.netns, f"{self.name}-confd",
+                                     [str(BUILD / "canal-confd")], env, self.dir)
+
     def start_canal(self):
-        """In the order of the pods' start on a real node: whatever comes first waits for the rest."""
-        common = self.environment()
+        """In any order, as on a real node: whatever comes first waits for the rest."""
         if self.felix is None:
-            self.felix = self.lab.daemon(self.netns, f"{self.name}-felix", [
-                str(BUILD / "canal-felix"), "--run-dir", str(self.run_dir),
-                "--state-dir", str(self.state_dir)], common, self.dir)
-            self.confd = self.lab.daemon(self.netns, f"{self.name}-confd", [
-                str(BUILD / "canal-confd"), "--run-dir", str(self.run_dir),
-                "--templates", str(ROOT / "bird-templates")], common, self.dir)
+            self.prepare_daemons()
         self.felix.start()
         self.confd.start()
         self.start_bird()
