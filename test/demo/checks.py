@@ -197,12 +197,20 @@ def restart_felix(node, kill=False):
 
 def kill_bird(cluster, node):
     node.kill_bird()
-    cluster.wait_bgp()
+    settle(cluster)
 
 
 def restart_bird(cluster, node):
     node.restart_bird_gracefully()
+    settle(cluster)
+
+
+def settle(cluster):
+    """All sessions and all routes. A switch that booted less than two minutes ago says so in its OPEN (the
+    restart bit); BIRD then does not wait for it (RFC 4724, 4.1) and its routes are away for a second, in
+    which the host's default route leads to the same switch."""
     cluster.wait_bgp()
+    cluster.wait_routes()
 
 
 def api_outage(report, cluster, seconds=OUTAGE):
