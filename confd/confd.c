@@ -17,6 +17,7 @@
 #include "confd/status.h"
 #include "confd/template.h"
 #include "lib/base/alloc.h"
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/table.h"
@@ -46,7 +47,7 @@ struct confd {
     struct loader *loader;
     struct status *status;
     struct metrics *metrics;
-    struct metric *renders, *issues_metric, *reloads;
+    struct metric *renders, *render_time, *issues_metric, *reloads;
     struct health *health;
     struct http_server *server;
     struct kick flush;
@@ -189,6 +190,7 @@ static bool
 text_make(struct confd *confd, struct str *ret_text, struct err *err)
 {
     struct json_object *context = NULL;
+    uint64_t start_us = clock_monotonic_us();
 
     if (!context_make(confd, &context, err)) {
         return false;
@@ -196,6 +198,7 @@ text_make(struct confd *confd, struct str *ret_text, struct err *err)
     bool is_good = templates_render(confd->templates, context, ret_text, err);
     json_object_put(context);
     metric_add(confd->renders, 1);
+    metric_observe(confd->render_time, (double)(clock_monotonic_us() - start_us) / 1e6);
     return is_good;
 }
 
@@ -481,6 +484,9 @@ confd_open(struct confd *confd, const struct confd_settings *settings)
     confd->status = status_new(confd->metrics, confd->health, settings->start_grace_ms);
     confd->renders = metrics_define(confd->metrics, METRIC_COUNTER, "canal_confd_renders_total",
                                     "Configurations rendered.");
+    confd->render_time =
+        metrics_define(confd->metrics, METRIC_HISTOGRAM, "canal_confd_render_seconds",
+                       "From the objects to the text of BIRD's configuration.");
     confd->issues_metric =
         metrics_define(confd->metrics, METRIC_GAUGE, "canal_confd_issues",
                        "Objects or fields that are left out; the log names them.");
