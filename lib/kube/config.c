@@ -85,11 +85,17 @@ kube_base64_decode(const char *text, size_t len, char **ret_data, size_t *ret_le
 /* ---- YAML ---------------------------------------------------------------------------------------
  */
 
+static struct fy_node *
+lookup(struct fy_node *map, const char *key)
+{
+    return fy_node_mapping_lookup_value_by_simple_key(map, key, strlen(key));
+}
+
 /* Absent and null: true with *ret_text NULL. */
 static bool
 get_text(struct fy_node *map, const char *key, char **ret_text, struct err *err)
 {
-    struct fy_node *node = map ? fy_node_mapping_lookup_by_string(map, key, FY_NT) : NULL;
+    struct fy_node *node = map ? lookup(map, key) : NULL;
     size_t len = 0;
 
     if (!node || fy_node_is_null(node)) {
@@ -109,7 +115,7 @@ get_text(struct fy_node *map, const char *key, char **ret_text, struct err *err)
 static struct fy_node *
 get_map(struct fy_node *map, const char *key)
 {
-    struct fy_node *node = map ? fy_node_mapping_lookup_by_string(map, key, FY_NT) : NULL;
+    struct fy_node *node = map ? lookup(map, key) : NULL;
 
     return node && fy_node_is_mapping(node) ? node : NULL;
 }
@@ -117,7 +123,7 @@ get_map(struct fy_node *map, const char *key)
 static bool
 has(struct fy_node *map, const char *key)
 {
-    struct fy_node *node = map ? fy_node_mapping_lookup_by_string(map, key, FY_NT) : NULL;
+    struct fy_node *node = map ? lookup(map, key) : NULL;
 
     return node && !fy_node_is_null(node);
 }
@@ -127,7 +133,7 @@ static bool
 find_named(struct fy_node *root, const char *list, const char *name, const char *what,
            struct fy_node **ret_map, struct err *err)
 {
-    struct fy_node *sequence = fy_node_mapping_lookup_by_string(root, list, FY_NT);
+    struct fy_node *sequence = lookup(root, list);
     void *iterator = NULL;
 
     while (sequence && fy_node_is_sequence(sequence)) {
@@ -307,24 +313,37 @@ parse_root(struct fy_node *root, const char *dir, struct kube_config *config, st
     return read_user(user, dir, config, err) || err_wrap(err, "users[%.64s].user", user_name);
 }
 
+static void
+say_nothing(struct fy_diag *diag, void *user, const char *text, size_t len)
+{
+    (void)diag;
+    (void)user;
+    (void)text;
+    (void)len;
+}
+
 bool
 kube_config_parse(const char *text, size_t len, const char *dir, struct kube_config *ret_config,
                   struct err *err)
 {
-    /* Quiet: the library's own messages would quote the line, and with it the token. */
-    const struct fy_parse_cfg quiet = {.flags = FYPCF_QUIET};
+    /* The library's own messages quote the line, and with it the token; FYPCF_QUIET alone does not
+     * silence them all. */
+    const struct fy_diag_cfg silence = {.output_fn = say_nothing, .level = FYET_ERROR};
+    struct fy_diag *diag = fy_diag_create(&silence);
+    const struct fy_parse_cfg quiet = {.flags = FYPCF_QUIET, .diag = diag};
     struct kube_config config = {0};
     struct err reason = ERR_INIT;
 
-    if (len == 0 || len > KUBECONFIG_MAX) {
-        return err_set(err, "is empty or too big");
+    bool good = len > 0 && len <= KUBECONFIG_MAX;
+    if (!good) {
+        (void)err_set(&reason, "is empty or too big");
+    } else {
+        struct fy_document *document = fy_document_build_from_string(&quiet, text, len);
+        good = document ? parse_root(fy_document_root(document), dir, &config, &reason)
+                        : err_set(&reason, "not YAML");
+        fy_document_destroy(document);
     }
-    struct fy_document *document = fy_document_build_from_string(&quiet, text, len);
-    if (!document) {
-        return err_set(err, "not YAML");
-    }
-    bool good = parse_root(fy_document_root(document), dir, &config, &reason);
-    fy_document_destroy(document);
+    fy_diag_destroy(diag);
     if (!good) {
         kube_config_done(&config);
         return err_set(err, "%s", reason.text);
