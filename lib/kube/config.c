@@ -313,6 +313,46 @@ parse_root(struct fy_node *root, const char *dir, struct kube_config *config, st
     return read_user(user, dir, config, err) || err_wrap(err, "users[%.64s].user", user_name);
 }
 
+/* Bytes of the UTF-8 character at 'text'; 0 when it is none, or a control character. */
+static size_t
+character_len(const unsigned char *text, size_t room)
+{
+    if (text[0] < 0x80) {
+        return text[0] >= 0x20 || strchr("\t\r\n", text[0]) ? text[0] != 0 && text[0] != 0x7f : 0;
+    }
+    size_t len = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
+    if (text[0] < 0xc2 || text[0] > 0xf4 || len > room) {
+        return 0;
+    }
+    for (size_t i = 1; i < len; i++) {
+        if ((text[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return len;
+}
+
+/* libfyaml never comes back from a %directive with a byte that is no UTF-8: such text, and
+ * directives, which no kubeconfig has, do not reach it. */
+static bool
+check_text(const char *text, size_t len, struct err *err)
+{
+    bool is_line_start = true;
+
+    if (len == 0 || len > KUBECONFIG_MAX) {
+        return err_set(err, "is empty or too big");
+    }
+    for (size_t i = 0; i < len;) {
+        size_t n = character_len((const unsigned char *)text + i, len - i);
+        if (n == 0 || (is_line_start && text[i] == '%')) {
+            return err_set(err, "not YAML: byte %zu is not text", i);
+        }
+        is_line_start = text[i] == '\n' || text[i] == '\r';
+        i += n;
+    }
+    return true;
+}
+
 static void
 say_nothing(struct fy_diag *diag, void *user, const char *text, size_t len)
 {
@@ -334,10 +374,8 @@ kube_config_parse(const char *text, size_t len, const char *dir, struct kube_con
     struct kube_config config = {0};
     struct err reason = ERR_INIT;
 
-    bool good = len > 0 && len <= KUBECONFIG_MAX;
-    if (!good) {
-        (void)err_set(&reason, "is empty or too big");
-    } else {
+    bool good = check_text(text, len, &reason);
+    if (good) {
         struct fy_document *document = fy_document_build_from_string(&quiet, text, len);
         good = document ? parse_root(fy_document_root(document), dir, &config, &reason)
                         : err_set(&reason, "not YAML");
