@@ -7,7 +7,6 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
-#include "lib/base/vec.h"
 #include "lib/bird/reply.h"
 #include "lib/metrics/health.h"
 #include "lib/metrics/metrics.h"
@@ -46,29 +45,37 @@ detail_take(struct bgp_session *session, const char *text)
     }
 }
 
+/* "mesh_b     BGP        ---        up     2026-11-23 22:15:19  Established": BGP or not. */
+static bool
+is_bgp_line(const char *text)
+{
+    char type[16] = "";
+
+    return sscanf(text + strcspn(text, " "), " %15s", type) == 1 && strcmp(type, "BGP") == 0;
+}
+
 void
 bgp_status_parse(const struct bird_reply *reply, struct bgp_status *ret_status)
 {
-    VEC(struct bgp_session) sessions = VEC_INIT;
-    bool is_bgp = false;
+    struct bgp_session *sessions = xcalloc(reply->lines.n + 1, sizeof(*sessions));
+    struct bgp_session *session = NULL; /* whose details follow */
+    size_t n = 0;
 
-    for (size_t i = 0; i < reply->lines.n; i++) {
+    for (size_t i = 0; reply->lines.items != NULL && i < reply->lines.n; i++) {
         const struct bird_line *line = &reply->lines.items[i];
         if (line->code == CODE_PROTOCOL) {
-            char type[16] = "";
-            size_t len = strcspn(line->text, " ");
-            is_bgp = sscanf(line->text + len, " %15s", type) == 1 && strcmp(type, "BGP") == 0;
-            if (is_bgp) {
-                VEC_PUSH(&sessions, (struct bgp_session){.name = xstrndup(line->text, len),
-                                                         .state = xstrdup("")});
+            session = is_bgp_line(line->text) ? &sessions[n++] : NULL;
+            if (session != NULL) {
+                session->name = xstrndup(line->text, strcspn(line->text, " "));
+                session->state = xstrdup("");
             }
-        } else if (line->code == CODE_DETAIL && is_bgp) {
-            detail_take(&sessions.items[sessions.n - 1], line->text);
+        } else if (line->code == CODE_DETAIL && session != NULL) {
+            detail_take(session, line->text);
         }
     }
-    *ret_status = (struct bgp_status){.sessions = sessions.items, .n = sessions.n};
-    for (size_t i = 0; i < sessions.n; i++) {
-        ret_status->n_established += sessions.items[i].is_established;
+    *ret_status = (struct bgp_status){.sessions = sessions, .n = n};
+    for (size_t i = 0; i < n; i++) {
+        ret_status->n_established += sessions[i].is_established;
     }
 }
 

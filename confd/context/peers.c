@@ -75,12 +75,12 @@ put_name(const struct session *session, struct json_object *item)
     }
     quote_symbol(session->peer != NULL ? "peer_" : "mesh_", str_text(&raw), &name);
     put_text(item, "name", str_text(&name));
-    if (session->peer == NULL) {
-        put_origin(item, "Node %s, node mesh", session->node->name);
-    } else if (session->node != NULL) {
+    if (session->peer != NULL && session->node != NULL) {
         put_origin(item, "BGPPeer %s, Node %s", session->peer->name, session->node->name);
-    } else {
+    } else if (session->peer != NULL) {
         put_origin(item, "BGPPeer %s", session->peer->name);
+    } else if (session->node != NULL) {
+        put_origin(item, "Node %s, node mesh", session->node->name);
     }
 }
 

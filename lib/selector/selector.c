@@ -131,43 +131,59 @@ compare_texts(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* A sorted set without repetitions: canonical, and quick to search. */
+/* Adds one string to the node's values; the node owns them, also when the parse fails. */
+static bool
+parse_member(struct parser *parser, struct node *node)
+{
+    char *text = NULL;
+
+    if (!parse_string(parser, &text)) {
+        return false;
+    }
+    /* Doubling: room is the next power of two. */
+    if ((node->n_values & (node->n_values - 1)) == 0) {
+        size_t room = node->n_values > 0 ? node->n_values * 2 : 1;
+        node->values = xreallocarray(node->values, room, sizeof(*node->values));
+    }
+    node->values[node->n_values++] = text;
+    return true;
+}
+
+/* Sorted and without repetitions: canonical, and quick to search. */
+static void
+set_normalise(struct node *node)
+{
+    size_t n_kept = 0;
+
+    if (node->n_values > 1) {
+        qsort(node->values, node->n_values, sizeof(*node->values), compare_texts);
+    }
+    for (size_t i = 0; i < node->n_values; i++) {
+        if (n_kept > 0 && strcmp(node->values[n_kept - 1], node->values[i]) == 0) {
+            free(node->values[i]);
+        } else {
+            node->values[n_kept++] = node->values[i];
+        }
+    }
+    node->n_values = n_kept;
+}
+
 static bool
 parse_set(struct parser *parser, struct node *node)
 {
-    VEC(char *) values = VEC_INIT;
-    size_t n_kept = 0;
-    bool is_good = true;
-
     if (!take(parser, "{")) {
         return fail(parser, "'{'");
     }
-    if (!take(parser, "}")) {
-        do {
-            char *text = NULL;
-            is_good = parse_string(parser, &text);
-            if (is_good) {
-                VEC_PUSH(&values, text);
-            }
-        } while (is_good && take(parser, ","));
-        if (is_good && !take(parser, "}")) {
-            is_good = fail(parser, "',' or '}'");
+    if (take(parser, "}")) {
+        return true;
+    }
+    do {
+        if (!parse_member(parser, node)) {
+            return false;
         }
-    }
-    if (values.n > 1) {
-        qsort(values.items, values.n, sizeof(*values.items), compare_texts);
-    }
-    for (size_t i = 0; i < values.n; i++) {
-        if (n_kept > 0 && strcmp(values.items[n_kept - 1], values.items[i]) == 0) {
-            free(values.items[i]);
-        } else {
-            values.items[n_kept++] = values.items[i];
-        }
-    }
-    /* The node owns them from here, also when the parse failed. */
-    node->values = values.items;
-    node->n_values = n_kept;
-    return is_good;
+    } while (take(parser, ","));
+    set_normalise(node);
+    return take(parser, "}") || fail(parser, "',' or '}'");
 }
 
 static bool

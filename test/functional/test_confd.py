@@ -240,7 +240,7 @@ def test_a_node_that_goes_and_comes_back(cluster):
 def test_once_prints_from_the_api(cluster):
     a1 = cluster.node("a1")
     argv = [str(BUILD / "canal-confd"), "--node-name", "a1", "--kubeconfig",
-            str(cluster.api.token_kubeconfig)]
+            str(cluster.api.token_kubeconfig), "--templates", str(ROOT / "bird-templates")]
     context = json.loads(a1.netns.run([*argv, "--once", "--dump-context"]))
     assert context["router_id"] == a1.ip4
     text = a1.netns.run([*argv, "--once", "--dry-run"])
