@@ -58,19 +58,19 @@ void
 bgp_status_parse(const struct bird_reply *reply, struct bgp_status *ret_status)
 {
     struct bgp_session *sessions = xcalloc(reply->lines.n + 1, sizeof(*sessions));
-    struct bgp_session *session = NULL; /* whose details follow */
+    bool is_bgp = false; /* details that follow belong to the last session */
     size_t n = 0;
 
-    for (size_t i = 0; reply->lines.items != NULL && i < reply->lines.n; i++) {
+    for (size_t i = 0; i < reply->lines.n; i++) {
         const struct bird_line *line = &reply->lines.items[i];
         if (line->code == CODE_PROTOCOL) {
-            session = is_bgp_line(line->text) ? &sessions[n++] : NULL;
-            if (session != NULL) {
-                session->name = xstrndup(line->text, strcspn(line->text, " "));
-                session->state = xstrdup("");
+            is_bgp = is_bgp_line(line->text);
+            if (is_bgp) {
+                sessions[n].name = xstrndup(line->text, strcspn(line->text, " "));
+                sessions[n++].state = xstrdup("");
             }
-        } else if (line->code == CODE_DETAIL && session != NULL) {
-            detail_take(session, line->text);
+        } else if (line->code == CODE_DETAIL && is_bgp) {
+            detail_take(&sessions[n - 1], line->text);
         }
     }
     *ret_status = (struct bgp_status){.sessions = sessions, .n = n};
