@@ -3,7 +3,11 @@
 
 #include "lib/settings/settings.h"
 
-enum felix_backend { FELIX_BACKEND_AUTO, FELIX_BACKEND_LEGACY, FELIX_BACKEND_NFT };
+enum felix_backend {
+    FELIX_BACKEND_AUTO,
+    FELIX_BACKEND_LEGACY,
+    FELIX_BACKEND_NFT
+};
 
 struct felix_settings {
     char *node_name;

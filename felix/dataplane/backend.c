@@ -16,6 +16,12 @@ struct detection {
     void *owner;
 };
 
+bool
+backend_legacy_in_use(void)
+{
+    return access("/proc/net/ip_tables_names", F_OK) == 0;
+}
+
 static bool
 has_kubelet_hint(const char *saved)
 {
@@ -82,7 +88,7 @@ on_nft(void *owner, const struct child_result *result)
     const struct child_spec spec = {.argv = argv, .deadline_ms = DEADLINE_MS};
 
     str_add(&detection->nft, str_text(&result->out));
-    if (access("/proc/net/ip_tables_names", F_OK) != 0) {
+    if (!backend_legacy_in_use()) {
         choose(detection, NULL);
         return;
     }

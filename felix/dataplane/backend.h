@@ -14,3 +14,5 @@ void backend_detect(uv_loop_t *loop,
 /* From the two save outputs (legacy NULL: not looked at). Pure. */
 enum iptables_backend backend_choose(const char *nft_saved, const char *legacy_saved,
                                      const char **ret_why);
+/* The kernel has the legacy tables' modules: only then can there be rules in them. */
+bool backend_legacy_in_use(void);

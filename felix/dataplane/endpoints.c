@@ -124,6 +124,24 @@ link_index(const struct endpoints *endpoints, const char *ifname)
     return link_get(endpoints->spec.netlink, ifname, &link, NULL) && link.is_up ? link.index : 0;
 }
 
+static void
+take_from_others(struct endpoints *endpoints, const char *ifname, const struct prefix *ip)
+{
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        struct endpoint *other = table_value(entry);
+        if (strcmp(other->ifname, ifname) == 0) {
+            continue;
+        }
+        for (size_t i = 0; i < other->n_ips; i++) {
+            if (prefix_equal(&other->ips[i], ip)) {
+                drop_ip(endpoints, other, ip);
+                other->ips[i] = other->ips[--other->n_ips];
+                break;
+            }
+        }
+    }
+}
+
 void
 endpoints_put(struct endpoints *endpoints, const char *ifname, const struct prefix *ips, size_t n)
 {
@@ -149,6 +167,7 @@ endpoints_put(struct endpoints *endpoints, const char *ifname, const struct pref
     for (size_t i = 0; i < n; i++) {
         struct kset_member member = member_of(endpoint, &ips[i]);
         struct set *set = set_of(endpoints, &ips[i]);
+        take_from_others(endpoints, ifname, &ips[i]);
         if (set) {
             set_want(set, &member);
         }
@@ -208,6 +227,17 @@ endpoints_on_route_gone(struct endpoints *endpoints, const struct route *route)
             has_ip(endpoint->ips, endpoint->n_ips, &route->dst) && endpoint->is_programmed) {
             endpoints->n_repaired++;
             make_dirty(endpoints, endpoint);
+        }
+    }
+}
+
+void
+endpoints_on_conf(struct endpoints *endpoints, int index)
+{
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        struct endpoint *endpoint = table_value(entry);
+        if (endpoint->index == index && index > 0) {
+            endpoint->is_dirty = endpoints->any_dirty = true;
         }
     }
 }

@@ -18,7 +18,8 @@ struct endpoints_spec {
 struct endpoints *endpoints_new(const struct endpoints_spec *spec);
 void endpoints_free(struct endpoints *endpoints); /* the kernel keeps all */
 
-/* Addresses are /32 and /128; duplicates of other endpoints are the caller's to sort out. */
+/* Addresses are /32 and /128. One that another endpoint has is taken from it: a pod that was made
+ * anew may come before the old one is gone. */
 void endpoints_put(struct endpoints *endpoints, const char *ifname, const struct prefix *ips,
                    size_t n);
 void endpoints_remove(struct endpoints *endpoints, const char *ifname);
@@ -27,6 +28,8 @@ size_t endpoints_count(const struct endpoints *endpoints);
 /* Notifications. */
 void endpoints_on_link(struct endpoints *endpoints, const struct link *link, bool is_gone);
 void endpoints_on_route_gone(struct endpoints *endpoints, const struct route *route);
+/* Settings of an interface changed. */
+void endpoints_on_conf(struct endpoints *endpoints, int index);
 /* Everything is looked at again in the next apply. */
 void endpoints_recheck(struct endpoints *endpoints);
 

@@ -20,6 +20,7 @@ struct set {
 struct sets {
     struct kset_link *link;
     VEC(struct set *) all;
+    bool only_add;
     uint64_t n_repaired;
 };
 
@@ -205,6 +206,9 @@ read_back(struct sets *sets, struct set *set, struct err *err)
             return false;
         }
     }
+    if (!state.exists && sets->only_add) {
+        return err_set(err, "ipset %s is not there yet", set->name);
+    }
     if (!state.exists) {
         set->spec.n_expected = (uint32_t)table_count(set->want);
         if (!kset_create(sets->link, &set->spec, err)) {
@@ -242,6 +246,9 @@ apply_set(struct sets *sets, struct set *set, struct err *err)
         return false;
     }
     collect(set, &add, &del);
+    if (sets->only_add) {
+        del.n = 0;
+    }
     bool good = kset_add(sets->link, &set->spec, add.items, add.n, err) &&
                 kset_delete(sets->link, &set->spec, del.items, del.n, err);
     if (good) {
@@ -251,6 +258,8 @@ apply_set(struct sets *sets, struct set *set, struct err *err)
         VEC_FOREACH (&del, member) {
             table_take_bytes(set->installed, member, sizeof *member);
         }
+        /* What may not be deleted yet is found again by reading back. */
+        set->must_read = sets->only_add;
         set->dirty.n = 0;
     } else {
         /* Perhaps somebody destroyed or changed the set: believe nothing. */
@@ -276,6 +285,12 @@ sets_apply(struct sets *sets, struct err *err)
         }
     }
     return good;
+}
+
+void
+sets_only_add(struct sets *sets, bool only_add)
+{
+    sets->only_add = only_add;
 }
 
 void

@@ -24,6 +24,9 @@ size_t set_count(const struct set *set);
 /* Writes what changed; sets that are missing are made. All sets are tried; the first error is told.
  */
 MUST_CHECK bool sets_apply(struct sets *sets, struct err *err);
+/* While true nothing is deleted, and sets that are missing are not made: before the first complete
+ * sync we do not know what others of ours are still needed. */
+void sets_only_add(struct sets *sets, bool only_add);
 /* Reads every set back before the next apply. */
 void sets_resync(struct sets *sets);
 /* Members and sets that had to be repaired since start: drift. */

@@ -5,6 +5,8 @@
 #include <linux/netconf.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -40,6 +42,19 @@ note(struct monitor *monitor, enum monitor_event event)
     monitor->notify(monitor->owner, &simple);
 }
 
+static int
+conf_index(const struct nlmsghdr *header)
+{
+    struct nlattr *attrs[NETCONFA_MAX + 1];
+    struct nlmsghdr *hdr = (struct nlmsghdr *)(uintptr_t)header;
+
+    if (nlmsg_parse(hdr, sizeof(struct netconfmsg), attrs, NETCONFA_MAX, NULL) < 0 ||
+        !attrs[NETCONFA_IFINDEX]) {
+        return NETCONFA_IFINDEX_ALL;
+    }
+    return (int)nla_get_u32(attrs[NETCONFA_IFINDEX]);
+}
+
 static void
 handle_route(struct monitor *monitor, const struct nlmsghdr *header)
 {
@@ -66,7 +81,9 @@ handle_route(struct monitor *monitor, const struct nlmsghdr *header)
         }
         break;
     case RTM_NEWNETCONF:
-        note(monitor, MONITOR_CONF);
+        found.event = MONITOR_CONF;
+        found.link.index = conf_index(header);
+        monitor->notify(monitor->owner, &found);
         break;
     default:
         break;

@@ -14,7 +14,7 @@ enum monitor_event {
     MONITOR_LINK_GONE,
     MONITOR_ADDRESS,
     MONITOR_ROUTE_GONE, /* route is set: it was deleted */
-    MONITOR_CONF,       /* forwarding, rp_filter, proxy_arp … of some interface changed */
+    MONITOR_CONF,       /* forwarding, rp_filter, proxy_arp: link.index, negative: all */
     MONITOR_RULES,      /* nftables: somebody, perhaps we, committed a ruleset */
     MONITOR_OVERRUN,    /* notifications were lost */
 };

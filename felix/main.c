@@ -1,0 +1,80 @@
+/* canal-felix: settings, signals, the loop. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "felix/felix.h"
+#include "lib/base/log.h"
+
+LOG_MODULE("main");
+
+static struct felix_settings settings;
+
+static void
+report_setting(const char *text)
+{
+    log_error("%s", text);
+}
+
+static void
+on_signal(uv_signal_t *handle, int number)
+{
+    struct felix *felix = handle->data;
+
+    log_info("ending on signal %d; the kernel keeps everything as it is", number);
+    uv_signal_stop(handle);
+    felix_stop(felix);
+    uv_stop(handle->loop);
+}
+
+static bool
+run(struct err *err)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    uv_signal_t signals[ARRAY_LEN(numbers)];
+    struct felix *felix = NULL;
+    uv_loop_t *loop = uv_default_loop();
+
+    if (!felix_new(loop, &settings, &felix, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        uv_signal_init(loop, &signals[i]);
+        signals[i].data = felix;
+        uv_signal_start(&signals[i], on_signal, numbers[i]);
+    }
+    uv_run(loop, UV_RUN_DEFAULT);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        uv_close((uv_handle_t *)&signals[i], NULL);
+    }
+    felix_free(felix);
+    return true;
+}
+
+int
+main(int argc, char **argv)
+{
+    enum log_level level = LOG_INFO;
+    struct err err = ERR_INIT;
+
+    signal(SIGPIPE, SIG_IGN);
+    switch (settings_load(&felix_settings_spec, argc, argv, &settings, report_setting)) {
+    case SETTINGS_EXIT_OK:
+        settings_done(&felix_settings_spec, &settings);
+        return EXIT_SUCCESS;
+    case SETTINGS_EXIT_BAD:
+        return EXIT_FAILURE;
+    case SETTINGS_RUN:
+        break;
+    }
+    if (log_level_parse(settings.log_level, &level, NULL)) {
+        log_setup(level, settings.log_format == 1 ? LOG_JSON : LOG_TEXT);
+    }
+    if (!run(&err)) {
+        log_error("%s", err.text);
+        return EXIT_FAILURE;
+    }
+    settings_done(&felix_settings_spec, &settings);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,104 @@
+/* What the files of the daemon share: felix.c (the line), requests.c (the socket), report.c (health
+ * and metrics). Nobody else includes this. */
+#pragma once
+
+#include "felix/calc/node_state.h"
+#include "felix/dataplane/backend.h"
+#include "felix/dataplane/endpoints.h"
+#include "felix/dataplane/iptables.h"
+#include "felix/dataplane/sets.h"
+#include "felix/dataplane/sysctl.h"
+#include "felix/dataplane/tunnel.h"
+#include "felix/desired.h"
+#include "felix/felix.h"
+#include "felix/node/bgp_health.h"
+#include "felix/node/condition.h"
+#include "felix/node/identity.h"
+#include "felix/server/server.h"
+#include "felix/workloads.h"
+#include "lib/feed/feed.h"
+#include "lib/loop/kick.h"
+#include "lib/metrics/http_server.h"
+#include "lib/netlink/monitor.h"
+
+/* A pod_add that is answered when its endpoint is in the kernel. */
+struct waiting {
+    uint64_t client;
+    char ifname[16];
+    uint64_t since_ms;
+};
+
+struct felix_metrics {
+    struct metric *n_hosts, *n_cluster_endpoints, *n_local_endpoints;
+    struct metric *failures, *repaired, *resyncs, *apply_seconds, *pod_add_seconds;
+};
+
+struct felix {
+    uv_loop_t *loop;
+    const struct felix_settings *settings;
+    char *node_name;
+
+    /* watch, decode, model */
+    struct kube *kube;
+    struct store *store;
+    struct feed *feed;
+    bool is_in_sync;
+
+    /* calculate */
+    struct node_state *nodes;
+    struct workloads *workloads;
+    struct desired_pools pools;
+    bool pools_dirty;
+    bool node_dirty; /* links or addresses of the node may have changed */
+
+    /* apply */
+    struct netlink *netlink;
+    struct kset_link *kset;
+    struct sets *sets;
+    struct set *hosts4, *all_pools[2], *masq_pools[2], *workload_sets[2];
+    struct endpoints *endpoints;
+    struct tunnel tunnel;
+    struct iptables *tables[2]; /* IPv4, IPv6 (NULL without) */
+    struct iptables *others[2]; /* the other backend: our leftovers there are removed */
+    bool tables_known;          /* the backend was chosen */
+    bool inherited;             /* an earlier run left sets and rules behind */
+    struct monitor *monitor;
+    struct kick flush;
+    uint32_t node_mtu, pod_mtu;
+
+    /* node */
+    struct identity *identity;
+    struct condition *condition;
+    struct bgp_health *bgp;
+
+    /* people and plugin */
+    struct server *server;
+    VEC(struct waiting) waiting;
+    struct metrics *metrics;
+    struct felix_metrics m;
+    struct health *health;
+    struct http_server *health_server, *metrics_server;
+
+    uv_timer_t tick;
+    uint64_t next_iptables_ms, next_ipsets_ms, next_routes_ms, next_links_ms, next_detect_ms;
+    char last_error[ERR_TEXT_MAX];
+    bool is_dataplane_good;
+    bool is_stopping;
+};
+
+/* felix.c */
+void felix_note_error(struct felix *felix, const struct err *err);
+/* Sets, then routes and settings of local pods: the short way for the CNI plugin. */
+void felix_apply_endpoints(struct felix *felix);
+bool felix_can_program(const struct felix *felix);
+
+/* requests.c */
+void requests_handle(void *owner, uint64_t client, const char *line, size_t len);
+/* Answers those whose endpoint is in place now. */
+void requests_answer(struct felix *felix);
+
+/* report.c */
+MUST_CHECK bool report_open(struct felix *felix, struct err *err);
+void report_update(struct felix *felix);
+bool report_is_ready(const struct felix *felix, const char **ret_reason);
+void report_close(struct felix *felix);

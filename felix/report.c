@@ -1,0 +1,120 @@
+/* Health, metrics, and the Node's condition. */
+#include <stdio.h>
+#include <string.h>
+
+#include "felix/parts.h"
+#include "lib/base/clock.h"
+
+static void
+collect(void *owner)
+{
+    struct felix *felix = owner;
+    double n_repaired = (double)(endpoints_n_repaired(felix->endpoints) + felix->tunnel.n_repaired +
+                                 sets_n_repaired(felix->sets));
+
+    metric_set(felix->m.n_hosts, (double)store_count(felix->store, KIND_NODE));
+    metric_set(felix->m.n_cluster_endpoints, (double)store_count(felix->store, KIND_POD));
+    metric_set(felix->m.n_local_endpoints, (double)endpoints_count(felix->endpoints));
+    metric_set(felix->m.repaired, n_repaired);
+}
+
+static void
+define(struct felix *felix)
+{
+    struct metrics *all = felix->metrics;
+
+    felix->m = (struct felix_metrics){
+        .n_hosts = metrics_define(all, METRIC_GAUGE, "felix_cluster_num_hosts", "Nodes known."),
+        .n_cluster_endpoints = metrics_define(
+            all, METRIC_GAUGE, "felix_cluster_num_workload_endpoints", "Pods known."),
+        .n_local_endpoints =
+            metrics_define(all, METRIC_GAUGE, "felix_active_local_endpoints", "Pods of this node."),
+        .failures = metrics_define(all, METRIC_COUNTER, "felix_int_dataplane_failures",
+                                   "Writes to the kernel that failed and were tried again."),
+        .repaired = metrics_define(all, METRIC_COUNTER, "canal_felix_repaired_total",
+                                   "Kernel objects of ours that somebody had changed."),
+        .resyncs = metrics_define(all, METRIC_COUNTER, "canal_felix_resyncs_total",
+                                  "Times the kernel's state was read back."),
+        .apply_seconds =
+            metrics_define(all, METRIC_HISTOGRAM, "felix_int_dataplane_apply_time_seconds",
+                           "Time to apply a change to sets, routes and tunnel."),
+        .pod_add_seconds = metrics_define(all, METRIC_HISTOGRAM, "canal_felix_pod_add_seconds",
+                                          "Time from the CNI plugin's request to its answer."),
+    };
+    metrics_on_collect(all, collect, felix);
+}
+
+bool
+report_open(struct felix *felix, struct err *err)
+{
+    const struct felix_settings *settings = felix->settings;
+    struct http_server_spec health = {.host = settings->health_host,
+                                      .port = (uint16_t)settings->health_port,
+                                      .health = felix->health};
+    struct http_server_spec metrics = {.host = settings->metrics_host,
+                                       .port = (uint16_t)settings->metrics_port,
+                                       .metrics = felix->metrics};
+
+    define(felix);
+    report_update(felix);
+    return (!settings->health_enabled ||
+            http_server_new(felix->loop, &health, &felix->health_server, err)) &&
+           (!settings->metrics_enabled ||
+            http_server_new(felix->loop, &metrics, &felix->metrics_server, err));
+}
+
+void
+report_close(struct felix *felix)
+{
+    http_server_free(felix->health_server);
+    http_server_free(felix->metrics_server);
+}
+
+static bool
+is_dataplane_ready(const struct felix *felix, const char **ret_reason)
+{
+    if (!felix->is_in_sync) {
+        *ret_reason = "the first complete list from the API has not arrived";
+    } else if (!felix->is_dataplane_good) {
+        *ret_reason = felix->last_error[0] ? felix->last_error : "not programmed yet";
+    } else if (!felix->tables[0] || !iptables_is_in_place(felix->tables[0]) ||
+               (felix->tables[1] && !iptables_is_in_place(felix->tables[1]))) {
+        *ret_reason = felix->last_error[0] ? felix->last_error : "the rules are not in place yet";
+    } else {
+        *ret_reason = "";
+        return true;
+    }
+    return false;
+}
+
+bool
+report_is_ready(const struct felix *felix, const char **ret_reason)
+{
+    const struct identity_state *identity = identity_state(felix->identity);
+
+    if (!is_dataplane_ready(felix, ret_reason)) {
+        return false;
+    }
+    *ret_reason = identity->reason;
+    return identity->is_settled;
+}
+
+void
+report_update(struct felix *felix)
+{
+    const struct identity_state *identity = identity_state(felix->identity);
+    const char *reason = "";
+    bool dataplane = is_dataplane_ready(felix, &reason);
+    bool bgp = !felix->bgp || bgp_health_is_good(felix->bgp);
+    const char *why = !dataplane              ? reason
+                      : !identity->is_settled ? identity->reason
+                      : !bgp                  ? bgp_health_reason(felix->bgp)
+                                              : "";
+
+    health_report(felix->health, "dataplane", dataplane, true, reason);
+    health_report(felix->health, "node", identity->is_settled, true, identity->reason);
+    if (felix->condition && felix->is_in_sync) {
+        condition_update(felix->condition, dataplane && identity->is_settled && bgp, why,
+                         clock_monotonic_ms());
+    }
+}
