@@ -365,6 +365,13 @@ write_table(const struct ruleset *want, const char *table, const struct saved_ta
 {
     AUTO(str) struct str body = STR_INIT;
 
+    /* Naming a chain with --noflush empties it (and makes it), inside the one commit of its table.
+     * All are named before the first rule, which may jump to any of them. */
+    VEC_FOREACH (&want->chains, chain) {
+        if (strcmp(chain->table, table) == 0 && !chain_is_in_place(chain, saved)) {
+            str_addf(&body, ":%s - [0:0]\n", chain->name);
+        }
+    }
     VEC_FOREACH (&want->chains, chain) {
         if (strcmp(chain->table, table) == 0 && !chain_is_in_place(chain, saved)) {
             write_chain(chain, &body);
