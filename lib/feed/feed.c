@@ -353,14 +353,14 @@ on_got(void *owner, const struct kube_reply *reply)
     struct feed *feed = owner;
     struct shelf *shelf = feed->get_shelf;
     AUTO_FREE char *key = feed->get_key;
-    struct rejected *rejected = table_get(shelf->rejects, key);
+    struct rejected *rejected = key ? table_get(shelf->rejects, key) : NULL;
     struct arrival arrival = {.json = reply->body};
 
     feed->get_key = NULL;
     feed->get_shelf = NULL;
     if (rejected && reply->status == 200 && reply->body &&
         read_key(shelf, reply->body, &arrival.key, &arrival.version, NULL) &&
-        strcmp(arrival.key.text, key) == 0) {
+        strcmp(str_text(&arrival.key), key) == 0) {
         /* While a list is under way, only the list itself proves what it has. */
         put(shelf, &arrival, shelf->is_listing ? shelf->mark - 1 : shelf->mark);
     } else if (rejected) {
@@ -509,10 +509,11 @@ on_trouble(void *owner, const struct err *err, uint64_t retry_ms)
     struct shelf *shelf = owner;
 
     count(shelf->feed->troubles_total, shelf);
-    if (!shelf->is_absent) {
-        log_warn_every(10, "%s; the last state stays, again in %llu ms", err->text,
-                       (unsigned long long)retry_ms);
+    if (shelf->is_absent) {
+        return; /* said once already */
     }
+    log_warn_every(10, "%s; the last state stays, again in %llu ms", err->text,
+                   (unsigned long long)retry_ms);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------
