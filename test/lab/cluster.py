@@ -21,7 +21,7 @@ from .process import wait_for
 
 BUILD = Path(os.environ.get("CANAL_BUILD") or ROOT / "build")
 CNI_NETWORK = "canal"
-CONFD_HEALTH_PORT = 9190
+CONFD_HEALTH_PORT = 9092
 
 
 class CanalNode(Node):
@@ -56,6 +56,7 @@ class CanalNode(Node):
             "CANAL_STATE_DIR": str(self.state_dir),
             "CANAL_TEMPLATES": str(ROOT / "bird-templates"),
             "CANAL_BIRD_LOCAL": str(self.dir / "local.d"),
+            "CANAL_CONFD_METRICS_PORT": str(CONFD_HEALTH_PORT),
             **self.lab.settings,
         }
 
