@@ -249,6 +249,7 @@ def test_once_prints_from_the_api(cluster):
 
 def test_confd_ends_when_it_is_told_to_and_bird_goes_on(cluster):
     a2 = cluster.node("a2")
-    a2.confd.stop()
+    wait_for(lambda: a2.bgp_established(4), 60, "a2's sessions", interval=0.2)
+    assert a2.confd.stop() == 0
     assert "ending" in a2.log()
-    assert a2.bgp_established(2)
+    assert a2.bgp_established(4)
