@@ -1,0 +1,323 @@
+/* felix/rules: rulesets against what iptables-save prints. The kernel is played by a few lines of
+ * text; real tools and real packets are in test/functional/test_felix_rules.py. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "felix/rules/ruleset.h"
+#include "felix/rules/static_rules.h"
+#include "test/unit/cmocka.h"
+
+/* What iptables-save prints after 'restore' went into an empty kernel. The caller frees. */
+static char *
+saved_after(const char *restore)
+{
+    char *copy = strdup(restore);
+    char *line = copy;
+
+    while ((line = strstr(line, "\n-I "))) {
+        line[2] = 'A';
+    }
+    return copy;
+}
+
+static char *
+diff(const struct ruleset *want, const char *saved)
+{
+    struct str out = STR_INIT;
+    struct err err = ERR_INIT;
+
+    if (!ruleset_diff(want, saved, &out, &err)) {
+        fail_msg("%s", err.text);
+    }
+    return out.text ? out.text : strdup("");
+}
+
+static void
+simple_rules(struct ruleset *set)
+{
+    const struct hook hook = {"filter", "INPUT", "cali-INPUT", false};
+    struct chain *chain = NULL;
+
+    ruleset_init(set);
+    chain = ruleset_chain(set, "filter", "cali-INPUT");
+    chain_add(chain, "-p %s -j ACCEPT", "tcp");
+    chain_add(chain, "-j DROP");
+    ruleset_hook(set, &hook);
+}
+
+static char *
+simple_saved(void)
+{
+    struct ruleset want;
+    simple_rules(&want);
+    char *restore = diff(&want, "");
+    char *saved = saved_after(restore);
+
+    free(restore);
+    ruleset_done(&want);
+    return saved;
+}
+
+/* 'text' with the first 'from' replaced. The caller frees. */
+static char *
+replaced(const char *text, const char *from, const char *to)
+{
+    const char *at = strstr(text, from);
+    struct str out = STR_INIT;
+
+    assert_non_null(at);
+    str_add_bytes(&out, text, (size_t)(at - text));
+    str_add(&out, to);
+    str_add(&out, at + strlen(from));
+    return out.text;
+}
+
+/* The line of 'text' that holds 'what', with its newline. The caller frees. */
+static char *
+line_with(const char *text, const char *what)
+{
+    const char *at = strstr(text, what);
+
+    assert_non_null(at);
+    while (at > text && at[-1] != '\n') {
+        at--;
+    }
+    return strndup(at, strcspn(at, "\n") + 1);
+}
+
+static void
+what_was_written_reads_back_as_equal(void **state)
+{
+    static const struct static_rules_config configs[] = {
+        {.workload_prefix = "cali"},
+        {.workload_prefix = "cali", .has_tunnel = true, .has_random_fully = true},
+        {.workload_prefix = "tap", .is_append_mode = true, .has_tunnel = true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
+        for (uint8_t family = 4; family <= 6; family += 2) {
+            struct ruleset want;
+            ruleset_init(&want);
+            static_rules(&configs[i], family, &want);
+            char *restore = diff(&want, "");
+            char *saved = saved_after(restore);
+            char *again = diff(&want, saved);
+            assert_string_not_equal(restore, "");
+            assert_string_equal(again, "");
+            free(restore);
+            free(saved);
+            free(again);
+            ruleset_done(&want);
+        }
+    }
+}
+
+static void
+a_rule_that_is_missing_edited_or_moved_rewrites_its_chain_alone(void **state)
+{
+    char *saved = simple_saved();
+    char *first = line_with(saved, "-p tcp");
+    char *last = line_with(saved, "-j DROP");
+    char *both = NULL;
+    struct ruleset want;
+
+    (void)state;
+    assert_true(asprintf(&both, "%s%s", first, last) > 0);
+    char *swapped = NULL;
+    assert_true(asprintf(&swapped, "%s%s", last, first) > 0);
+    char *twice = NULL;
+    assert_true(asprintf(&twice, "%s%s", both, last) > 0);
+    char *edited = replaced(both, "cali:", "cali:x");
+    char *plain = NULL;
+    assert_true(asprintf(&plain, "-A cali-INPUT -j ACCEPT\n%s", both) > 0);
+    char *const changed[] = {first, last, swapped, twice, edited, plain, strdup("")};
+
+    simple_rules(&want);
+    for (size_t i = 0; i < ARRAY_LEN(changed); i++) {
+        char *now = replaced(saved, both, changed[i]);
+        char *restore = diff(&want, now);
+        assert_non_null(strstr(restore, ":cali-INPUT - [0:0]\n"));
+        assert_non_null(strstr(restore, both));
+        /* The hook is right: it is left alone, so there is no moment without it. */
+        assert_null(strstr(restore, "INPUT -m comment --comment \"cali:\" -j"));
+        assert_null(strstr(restore, "-I INPUT"));
+        assert_null(strstr(restore, "-D "));
+        free(now);
+        free(restore);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(changed); i++) {
+        free(changed[i]);
+    }
+    free(both);
+    free(saved);
+    ruleset_done(&want);
+}
+
+static void
+a_hook_that_is_missing_comes_back_and_one_too_many_goes(void **state)
+{
+    char *saved = simple_saved();
+    char *hook = line_with(saved, "-j cali-INPUT");
+    char *two = NULL;
+    struct ruleset want;
+
+    (void)state;
+    simple_rules(&want);
+    char *without = replaced(saved, hook, "");
+    char *restore = diff(&want, without);
+    assert_non_null(strstr(restore, "-I INPUT -m comment"));
+    assert_null(strstr(restore, ":cali-INPUT"));
+    free(restore);
+    free(without);
+
+    assert_true(asprintf(&two, "%s%s", hook, hook) > 0);
+    char *doubled = replaced(saved, hook, two);
+    restore = diff(&want, doubled);
+    char *removal = line_with(restore, "-D INPUT");
+    /* Taken off by its whole text, which iptables-save gave. */
+    assert_string_equal(removal + 3, hook + 3);
+    assert_null(strstr(restore, "-I INPUT"));
+    free(removal);
+    free(restore);
+    free(doubled);
+    free(two);
+    free(hook);
+    free(saved);
+    ruleset_done(&want);
+}
+
+static void
+chains_and_rules_of_others_are_not_looked_at(void **state)
+{
+    static const char foreign[] =
+        "*filter\n:INPUT DROP [5:300]\n:KUBE-FIREWALL - [0:0]\n:calico-like - [0:0]\n"
+        "-A INPUT -j KUBE-FIREWALL\n"
+        "-A INPUT -m comment --comment \"california: not ours\" -j ACCEPT\n"
+        "-A KUBE-FIREWALL -m comment --comment \"cali\" -j DROP\nCOMMIT\n"
+        "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n"
+        "*security\n:cali-odd - [0:0]\n-A cali-odd -j DROP\nCOMMIT\n";
+    struct ruleset none;
+
+    (void)state;
+    ruleset_init(&none);
+    char *restore = diff(&none, foreign);
+    assert_string_equal(restore, "");
+    free(restore);
+}
+
+static void
+leftovers_are_unhooked_emptied_and_then_deleted(void **state)
+{
+    static const char leftover[] =
+        "*filter\n:FORWARD ACCEPT [0:0]\n:cali-FORWARD - [0:0]\n:cali-tw-cali123 - [0:0]\n"
+        "-A FORWARD -m comment --comment \"cali:wUHhoiAYhphO9Mso\" -j cali-FORWARD\n"
+        "-A FORWARD -j cali-FORWARD\n"
+        "-A cali-FORWARD -m comment --comment \"cali:6Zj\" -g cali-tw-cali123\n"
+        "-A cali-tw-cali123 -m comment --comment \"cali:abc\" -j DROP\nCOMMIT\n";
+    struct ruleset none;
+
+    (void)state;
+    ruleset_init(&none);
+    char *restore = diff(&none, leftover);
+    const char *emptied = strstr(restore, ":cali-tw-cali123 - [0:0]");
+    const char *unhooked = strstr(
+        restore, "-D FORWARD -m comment --comment \"cali:wUHhoiAYhphO9Mso\" -j cali-FORWARD");
+    const char *old_style = strstr(restore, "-D FORWARD -j cali-FORWARD");
+    const char *deleted = strstr(restore, "-X cali-FORWARD");
+    assert_non_null(emptied);
+    assert_non_null(unhooked);
+    assert_non_null(old_style);
+    assert_non_null(deleted);
+    assert_non_null(strstr(restore, "-X cali-tw-cali123"));
+    assert_true(emptied < deleted && unhooked < deleted && old_style < deleted);
+    free(restore);
+}
+
+static void
+a_table_that_cannot_be_read_is_an_error_not_an_empty_table(void **state)
+{
+    static const char odd[] =
+        "# Warning: iptables-legacy tables present, use iptables-legacy-save\n"
+        "# Table `filter' is incompatible, use 'nft' tool.\n";
+    struct ruleset want;
+    struct str out = STR_INIT;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    simple_rules(&want);
+    assert_false(ruleset_diff(&want, odd, &out, &err));
+    assert_non_null(strstr(err.text, "incompatible"));
+    assert_int_equal(out.len, 0);
+    ruleset_done(&want);
+}
+
+static void
+rulesets_are_equal_only_when_every_part_is(void **state)
+{
+    struct ruleset a, b;
+
+    (void)state;
+    simple_rules(&a);
+    simple_rules(&b);
+    assert_true(ruleset_equal(&a, &b));
+    chain_add(&b.chains.items[0], "-j RETURN");
+    assert_false(ruleset_equal(&a, &b));
+    ruleset_done(&b);
+    simple_rules(&b);
+    b.hooks.items[0].is_appended = true;
+    assert_false(ruleset_equal(&a, &b));
+    ruleset_done(&a);
+    ruleset_done(&b);
+}
+
+static void
+what_is_static_is_closed_where_it_must_be(void **state)
+{
+    const struct static_rules_config config = {.workload_prefix = "cali", .has_tunnel = true};
+    struct ruleset four, six;
+
+    (void)state;
+    ruleset_init(&four);
+    ruleset_init(&six);
+    static_rules(&config, 4, &four);
+    static_rules(&config, 6, &six);
+    VEC_FOREACH (&four.chains, chain) {
+        const char *last = chain->rules.items[chain->rules.n - 1];
+        if (strcmp(chain->name, "cali-from-wl") == 0) {
+            assert_string_equal(chain->table, "raw");
+            assert_string_equal(last, "-j DROP");
+        }
+        if (strcmp(chain->name, "cali-INPUT") == 0) {
+            assert_string_equal(last, "-p ipencap -j DROP");
+        }
+    }
+    char *text = diff(&six, "");
+    assert_null(strstr(text, "ipencap"));
+    assert_null(strstr(text, "cali40"));
+    assert_non_null(strstr(text, "cali60wl-net-iface"));
+    free(text);
+    text = diff(&four, "");
+    assert_null(strstr(text, "cali60"));
+    free(text);
+    ruleset_done(&four);
+    ruleset_done(&six);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_written_reads_back_as_equal),
+        cmocka_unit_test(a_rule_that_is_missing_edited_or_moved_rewrites_its_chain_alone),
+        cmocka_unit_test(a_hook_that_is_missing_comes_back_and_one_too_many_goes),
+        cmocka_unit_test(chains_and_rules_of_others_are_not_looked_at),
+        cmocka_unit_test(leftovers_are_unhooked_emptied_and_then_deleted),
+        cmocka_unit_test(a_table_that_cannot_be_read_is_an_error_not_an_empty_table),
+        cmocka_unit_test(rulesets_are_equal_only_when_every_part_is),
+        cmocka_unit_test(what_is_static_is_closed_where_it_must_be),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
