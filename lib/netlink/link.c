@@ -79,25 +79,23 @@ link_list(struct netlink *netlink, link_vec *ret_links, struct err *err)
 bool
 link_get(struct netlink *netlink, const char *name, struct link *ret_link, struct err *err)
 {
-    unsigned index = if_nametoindex(name);
     link_vec links = VEC_INIT;
-    bool found = false;
 
-    if (index == 0) {
-        return err_code(err, ENODEV, "there is no interface %s", name);
+    if (strlen(name) >= LINK_NAME_MAX) {
+        return err_code(err, ENODEV, "'%.32s' is too long for an interface", name);
     }
-    if (!link_list(netlink, &links, err)) {
-        VEC_DONE(&links);
-        return false;
-    }
-    VEC_FOREACH (&links, it) {
-        if (strcmp(it->name, name) == 0) {
-            *ret_link = *it;
-            found = true;
-        }
+    /* By name, not through a list: on a node with hundreds of pods that would be hundreds of links
+     * for every pod that comes. */
+    struct nl_msg *msg = link_message(RTM_GETLINK, 0, 0);
+    nla_put_string(msg, IFLA_IFNAME, name);
+    bool good = netlink_get(netlink, msg, on_link, &links, err);
+    bool found = good && links.n > 0;
+    if (found) {
+        *ret_link = links.items[0];
     }
     VEC_DONE(&links);
-    return found || err_code(err, ENODEV, "there is no interface %s", name);
+    return good ? found || err_code(err, ENODEV, "there is no interface %s", name)
+                : err_wrap(err, "interface %s", name);
 }
 
 bool

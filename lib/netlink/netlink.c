@@ -137,6 +137,16 @@ netlink_request(struct netlink *netlink, struct nl_msg *msg, struct err *err)
 }
 
 bool
+netlink_get(struct netlink *netlink, struct nl_msg *msg,
+            void (*each)(void *owner, const struct nlmsghdr *header), void *owner, struct err *err)
+{
+    struct answer answer = {.each = each, .owner = owner};
+
+    nlmsg_hdr(msg)->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+    return exchange(netlink, msg, &answer, err);
+}
+
+bool
 netlink_dump(struct netlink *netlink, struct nl_msg *msg,
              void (*each)(void *owner, const struct nlmsghdr *header), void *owner, struct err *err)
 {

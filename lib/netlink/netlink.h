@@ -20,6 +20,10 @@ MUST_CHECK bool netlink_new(struct netlink **ret_netlink, struct err *err);
 void netlink_free(struct netlink *netlink);
 /* Sends 'msg' (taken, also on failure) and waits for the kernel's answer. */
 MUST_CHECK bool netlink_request(struct netlink *netlink, struct nl_msg *msg, struct err *err);
+/* The same for a request that is answered with an object: each() is called with it. */
+MUST_CHECK bool netlink_get(struct netlink *netlink, struct nl_msg *msg,
+                            void (*each)(void *owner, const struct nlmsghdr *header), void *owner,
+                            struct err *err);
 /* Sends a dump request (taken) and calls each() for every object of the answer. */
 MUST_CHECK bool netlink_dump(struct netlink *netlink, struct nl_msg *msg,
                              void (*each)(void *owner, const struct nlmsghdr *header), void *owner,
