@@ -25,10 +25,10 @@ def two_zones(report, cluster):
     checks.two_zones(report, cluster)
     checks.outside(report, cluster)
     checks.daemons(report, cluster)
-    checks.api_outage(report, cluster)
     node = checks.node_added(report, cluster, "b", "b3")
     checks.node_deleted(report, cluster, node)
     checks.pool_modes(report, cluster)
+    checks.api_outage(report, cluster)
 
 
 def two_racks(report, cluster):
@@ -39,9 +39,9 @@ def two_racks(report, cluster):
     checks.racks(report, cluster)
     checks.outside(report, cluster)
     checks.daemons(report, cluster)
-    checks.api_outage(report, cluster)
     node = checks.node_added(report, cluster, "b", "b3")
     checks.node_deleted(report, cluster, node)
+    checks.api_outage(report, cluster)
 
 
 def new_two_zones():
