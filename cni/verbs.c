@@ -1,0 +1,525 @@
+/* ADD, DEL, CHECK, GC and STATUS. */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cni/delegate.h"
+#include "cni/ipam.h"
+#include "cni/result.h"
+#include "cni/wire.h"
+#include "lib/base/alloc.h"
+#include "lib/base/file.h"
+#include "lib/base/str.h"
+#include "lib/json/json.h"
+#include "lib/proto/proto.h"
+
+/* DEL does not wait for a felix that is not there: it can do the work itself. */
+#define DEL_TIMEOUT_MS 300
+
+struct add {
+    const struct cni_env *env;
+    const struct cni_config *config;
+    struct wire *wire;
+    ipam_range_vec ranges[2];
+    struct cni_attachment attachment;
+    uint32_t felix_mtu;
+    bool has_addresses, has_link;
+};
+
+static void
+add_pod_cidr(ipam_range_vec ranges[2], const struct prefix *cidr)
+{
+    VEC_PUSH(&ranges[cidr->ip.family == 4 ? 0 : 1], (struct ipam_range){.subnet = *cidr});
+}
+
+/* While felix starts and the API is away, what felix wrote last holds. */
+static bool
+pod_cidrs_from_file(const struct cni_config *config, ipam_range_vec ranges[2], uint32_t *ret_mtu,
+                    struct err *err)
+{
+    AUTO(str) struct str path = STR_INIT;
+    AUTO(str) struct str text = STR_INIT;
+    AUTO(json_tree) struct json_object *json = NULL;
+    struct json_at cidrs;
+    int64_t mtu = 0;
+
+    str_addf(&path, "%s/podcidrs.json", config->state_dir);
+    if (!file_read(path.text, 65536, &text, err) ||
+        !json_parse(str_text(&text), text.len, &json, err)) {
+        return false;
+    }
+    struct json_at root = json_root(json);
+    if (!json_as_object(&root, err) ||
+        !json_get_array(&root, "podCIDRs", JSON_OPTIONAL, &cidrs, err) ||
+        !json_get_int(&root, "mtu", (struct json_range){0, 65535, JSON_OPTIONAL}, &mtu, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < json_len(&cidrs); i++) {
+        struct json_at item = json_item(&cidrs, i);
+        const char *cidr = NULL;
+        struct prefix prefix;
+        if (!json_as_string(&item, &cidr, err) || !prefix_parse(cidr, &prefix, err)) {
+            return false;
+        }
+        add_pod_cidr(ranges, &prefix);
+    }
+    *ret_mtu = (uint32_t)mtu;
+    return true;
+}
+
+static bool
+felix_status(const struct cni_config *config, struct proto_reply *ret_reply, struct err *err)
+{
+    const struct proto_request request = {.op = PROTO_STATUS};
+
+    return proto_call(config->felix_socket, &request, config->timeout_ms, ret_reply, err);
+}
+
+/* The ranges addresses come from, and the MTU. */
+static bool
+find_ranges(const struct cni_config *config, ipam_range_vec ranges[2], uint32_t *ret_mtu,
+            struct err *err)
+{
+    struct proto_reply reply = {0};
+
+    if (!felix_status(config, &reply, err)) {
+        return false;
+    }
+    *ret_mtu = reply.mtu;
+    for (size_t i = 0; config->use_pod_cidrs && i < reply.pod_cidrs.n; i++) {
+        add_pod_cidr(ranges, &reply.pod_cidrs.items[i]);
+    }
+    proto_reply_done(&reply);
+    if (config->use_pod_cidrs && ranges[0].n + ranges[1].n == 0 &&
+        (!pod_cidrs_from_file(config, ranges, ret_mtu, NULL) || ranges[0].n + ranges[1].n == 0)) {
+        return err_code(err, CNI_TRY_LATER,
+                        "this node has no pod CIDR yet (Node.spec.podCIDRs); is the node IPAM of "
+                        "kube-controller-manager on?");
+    }
+    for (size_t family = 0; family < 2; family++) {
+        VEC_FOREACH (&config->ranges[family], range) {
+            VEC_PUSH(&ranges[family], *range);
+        }
+    }
+    return true;
+}
+
+static bool
+allocate(struct add *add, struct err *err)
+{
+    struct ipam *ipam = NULL;
+
+    if (add->config->is_delegated) {
+        return delegate_run(add->env, add->config, "ADD", &add->attachment, err);
+    }
+    if (!ipam_open(add->config, add->wire, &ipam, err)) {
+        return false;
+    }
+    bool good = ipam_allocate(ipam, add->env, add->ranges, &add->attachment, err);
+    ipam_close(ipam);
+    return good;
+}
+
+static void
+release(const struct cni_env *env, const struct cni_config *config, struct wire *wire)
+{
+    struct ipam *ipam = NULL;
+    path_vec paths = VEC_INIT;
+
+    if (config->is_delegated) {
+        struct cni_attachment ignored;
+        if (!delegate_run(env, config, "DEL", &ignored, NULL)) {
+            fprintf(stderr, "the IPAM plugin could not release the address\n");
+        }
+        return;
+    }
+    if (ipam_open(config, wire, &ipam, NULL)) {
+        ipam_files_of(ipam, env->container_id, env->ifname, &paths);
+        ipam_release(&paths);
+        ipam_paths_done(&paths);
+        ipam_close(ipam);
+    }
+}
+
+static bool
+wire_up(struct add *add, struct err *err)
+{
+    const struct wire_spec spec = {.ifname = add->env->ifname,
+                                   .container_id = add->env->container_id,
+                                   .mac = add->config->has_mac ? add->config->mac : NULL,
+                                   .allow_forwarding = add->config->allow_forwarding};
+
+    /* A link of that name is of an earlier sandbox of the same pod. */
+    if (!wire_delete_host_end(add->wire, add->attachment.host_ifname, NULL, err)) {
+        return false;
+    }
+    bool good = wire_enter(add->wire, add->env->netns, err) &&
+                wire_make_pod_end(add->wire, &spec, &add->attachment, err);
+    add->has_link = good;
+    return wire_leave(add->wire, good ? err : NULL) && good &&
+           wire_make_host_end(add->wire, &spec, &add->attachment, err);
+}
+
+static char *
+borrow(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
+static bool
+tell_felix(const struct add *add, struct err *err)
+{
+    struct proto_request request = {.op = PROTO_POD_ADD,
+                                    .container_id = borrow(add->env->container_id),
+                                    .ifname = borrow(add->env->ifname),
+                                    .netns = borrow(add->env->netns),
+                                    .namespace = add->env->ns,
+                                    .pod = add->env->pod,
+                                    .network = add->config->name,
+                                    .host_ifname = borrow(add->attachment.host_ifname)};
+    struct proto_reply reply = {0};
+
+    for (size_t i = 0; i < add->attachment.n_ips; i++) {
+        VEC_PUSH(&request.ips, add->attachment.ips[i]);
+    }
+    bool good =
+        proto_call(add->config->felix_socket, &request, add->config->timeout_ms, &reply, err);
+    if (good && !reply.ok) {
+        good = err_code(err, reply.code, "felix: %s", reply.error ? reply.error : "refused");
+    }
+    VEC_DONE(&request.ips);
+    proto_reply_done(&reply);
+    return good;
+}
+
+/* felix may have taken the pod in although its answer did not reach us. */
+static void
+untell_felix(const struct cni_env *env, const struct cni_config *config, const char *host_ifname)
+{
+    struct proto_request request = {.op = PROTO_POD_DEL,
+                                    .container_id = borrow(env->container_id),
+                                    .ifname = borrow(env->ifname),
+                                    .host_ifname = borrow(host_ifname)};
+    struct proto_reply reply = {0};
+
+    if (proto_call(config->felix_socket, &request, DEL_TIMEOUT_MS, &reply, NULL)) {
+        proto_reply_done(&reply);
+    }
+}
+
+static bool
+add_steps(struct add *add, struct err *err)
+{
+    if (!find_ranges(add->config, add->ranges, &add->felix_mtu, err)) {
+        return false;
+    }
+    add->attachment.mtu = add->config->mtu ? add->config->mtu
+                          : add->felix_mtu ? add->felix_mtu
+                                           : 1500;
+    cni_host_ifname(add->env, add->attachment.host_ifname);
+    if (!allocate(add, err)) {
+        return false;
+    }
+    add->has_addresses = true;
+    if (!wire_up(add, err)) {
+        return false;
+    }
+    if (!tell_felix(add, err)) {
+        untell_felix(add->env, add->config, add->attachment.host_ifname);
+        return false;
+    }
+    return result_print(add->env, add->config, &add->attachment, err);
+}
+
+bool
+verb_add(const struct cni_env *env, const struct cni_config *config, struct err *err)
+{
+    struct add add = {.env = env, .config = config};
+
+    if (!wire_open(&add.wire, err)) {
+        return false;
+    }
+    bool good = add_steps(&add, err);
+    if (!good && add.has_link &&
+        !wire_delete_host_end(add.wire, add.attachment.host_ifname, env->container_id, NULL)) {
+        fprintf(stderr, "interface %s could not be removed again\n", add.attachment.host_ifname);
+    }
+    if (!good && add.has_addresses) {
+        release(env, config, add.wire);
+    }
+    VEC_DONE(&add.ranges[0]);
+    VEC_DONE(&add.ranges[1]);
+    wire_close(add.wire);
+    return good;
+}
+
+/* ---- DEL
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* felix deletes the link, which takes the kernel 20-30 ms, and then the address files. */
+static bool
+hand_to_felix(const struct cni_env *env, const struct cni_config *config, const char *host_ifname,
+              const path_vec *paths)
+{
+    struct proto_request request = {.op = PROTO_POD_DEL,
+                                    .container_id = borrow(env->container_id),
+                                    .ifname = borrow(env->ifname),
+                                    .namespace = env->ns,
+                                    .pod = env->pod,
+                                    .network = config->name,
+                                    .host_ifname = borrow(host_ifname)};
+    struct proto_reply reply = {0};
+
+    VEC_FOREACH (paths, path) {
+        VEC_PUSH(&request.release, *path);
+    }
+    bool good =
+        proto_call(config->felix_socket, &request, DEL_TIMEOUT_MS, &reply, NULL) && reply.ok;
+    VEC_DONE(&request.release);
+    proto_reply_done(&reply);
+    return good;
+}
+
+static bool
+del_steps(const struct cni_env *env, const struct cni_config *config, struct wire *wire,
+          struct err *err)
+{
+    char host_ifname[16];
+    struct ipam *ipam = NULL;
+    path_vec paths = VEC_INIT;
+
+    cni_host_ifname(env, host_ifname);
+    if (!config->is_delegated) {
+        if (!ipam_open(config, wire, &ipam, err)) {
+            return false;
+        }
+        ipam_files_of(ipam, env->container_id, env->ifname, &paths);
+        ipam_close(ipam);
+    }
+    bool good = true;
+    if (!hand_to_felix(env, config, host_ifname, &paths)) {
+        good = wire_delete_host_end(wire, host_ifname, env->container_id, err);
+        if (good) {
+            ipam_release(&paths);
+        }
+    }
+    ipam_paths_done(&paths);
+    if (good && config->is_delegated) {
+        struct cni_attachment ignored;
+        good = delegate_run(env, config, "DEL", &ignored, err);
+    }
+    return good;
+}
+
+bool
+verb_del(const struct cni_env *env, const struct cni_config *config, struct err *err)
+{
+    struct wire *wire = NULL;
+
+    if (!wire_open(&wire, err)) {
+        return false;
+    }
+    bool good = del_steps(env, config, wire, err);
+    wire_close(wire);
+    return good;
+}
+
+/* ---- CHECK
+ * ---------------------------------------------------------------------------------------------- */
+
+static bool
+previous_addresses(const struct cni_env *env, const struct cni_config *config,
+                   struct cni_attachment *ret_attachment, struct err *err)
+{
+    struct json_object *previous = NULL;
+
+    if (!json_object_object_get_ex(config->json, "prevResult", &previous) ||
+        !json_object_is_type(previous, json_type_object)) {
+        return err_code(err, CNI_BAD_CONFIG, "prevResult is wanted");
+    }
+    return result_addresses(previous, env->ifname, ret_attachment, err) ||
+           err_code(err, CNI_BAD_CONFIG, "%s", err ? err->text : "");
+}
+
+static bool
+check_felix(const struct cni_env *env, const struct cni_config *config, struct err *err)
+{
+    struct proto_request request = {.op = PROTO_POD_CHECK,
+                                    .container_id = borrow(env->container_id),
+                                    .ifname = borrow(env->ifname)};
+    struct proto_reply reply = {0};
+    bool good = proto_call(config->felix_socket, &request, config->timeout_ms, &reply, err);
+
+    if (good && !reply.ok) {
+        good = err_code(err, CNI_BROKEN, "felix: %s", reply.error ? reply.error : "refused");
+    }
+    proto_reply_done(&reply);
+    return good;
+}
+
+static bool
+check_files(const struct cni_env *env, const struct cni_config *config, struct wire *wire, size_t n,
+            struct err *err)
+{
+    struct ipam *ipam = NULL;
+    struct cni_attachment ignored;
+    path_vec paths = VEC_INIT;
+
+    if (config->is_delegated) {
+        return delegate_run(env, config, "CHECK", &ignored, err);
+    }
+    if (!ipam_open(config, wire, &ipam, err)) {
+        return false;
+    }
+    ipam_files_of(ipam, env->container_id, env->ifname, &paths);
+    bool good = paths.n >= n;
+    ipam_paths_done(&paths);
+    ipam_close(ipam);
+    return good || err_code(err, CNI_BROKEN, "the pod's addresses are not reserved any more");
+}
+
+bool
+verb_check(const struct cni_env *env, const struct cni_config *config, struct err *err)
+{
+    struct cni_attachment attachment = {0};
+    struct wire *wire = NULL;
+
+    if (config->version[0] == '0' && strcmp(config->version, "0.4.0") < 0) {
+        return err_code(err, CNI_BAD_VERSION, "CHECK came with 0.4.0; this is %s", config->version);
+    }
+    if (!previous_addresses(env, config, &attachment, err) || !wire_open(&wire, err)) {
+        return false;
+    }
+    bool good = wire_enter(wire, env->netns, err) &&
+                wire_check_pod_end(wire, env->ifname, attachment.ips, attachment.n_ips, err) &&
+                wire_leave(wire, err) && check_files(env, config, wire, attachment.n_ips, err) &&
+                check_felix(env, config, err);
+    wire_close(wire);
+    return good;
+}
+
+/* ---- GC and STATUS
+ * ---------------------------------------------------------------------------------------- */
+
+struct gc {
+    const struct proto_request *request;
+    struct wire *wire;
+};
+
+static void
+gc_file(void *owner, const char *path, const char *container_id, const char *ifname)
+{
+    const struct gc *gc = owner;
+
+    VEC_FOREACH (&gc->request->valid, it) {
+        if (strcmp(it->container_id, container_id) == 0 &&
+            (*ifname == '\0' || strcmp(it->ifname, ifname) == 0)) {
+            return;
+        }
+    }
+    /* While the link is there its address stays reserved; felix releases it after the link. */
+    if (!wire_has_alias(gc->wire, container_id)) {
+        unlink(path);
+    }
+}
+
+static bool
+read_attachments(const struct cni_config *config, struct proto_request *request, struct err *err)
+{
+    struct json_at root = json_root(config->json);
+    struct json_at list;
+    /* libcni writes both spellings; the specification's text had the other (cni issue 1101). */
+    const char *key = json_has(&root, "cni.dev/valid-attachments") ? "cni.dev/valid-attachments"
+                                                                   : "cni.dev/attachments";
+
+    if (!json_get_array(&root, key, JSON_REQUIRED, &list, err)) {
+        return err_code(err, CNI_BAD_CONFIG, "%s", err ? err->text : "");
+    }
+    for (size_t i = 0; i < json_len(&list); i++) {
+        struct json_at item = json_item(&list, i);
+        const char *id = NULL;
+        const char *ifname = NULL;
+        if (!json_as_object(&item, err) ||
+            !json_get_string(&item, "containerID", JSON_REQUIRED, &id, err) ||
+            !json_get_string(&item, "ifname", JSON_REQUIRED, &ifname, err)) {
+            return err_code(err, CNI_BAD_CONFIG, "%s", err ? err->text : "");
+        }
+        VEC_PUSH(&request->valid,
+                 (struct proto_attachment){.container_id = xstrdup(id), .ifname = xstrdup(ifname)});
+    }
+    return true;
+}
+
+static bool
+gc_steps(const struct cni_config *config, struct proto_request *request, struct wire *wire,
+         struct err *err)
+{
+    struct proto_reply reply = {0};
+    struct ipam *ipam = NULL;
+    struct gc gc = {.request = request, .wire = wire};
+
+    if (!proto_call(config->felix_socket, request, config->timeout_ms, &reply, err)) {
+        return false;
+    }
+    bool good = reply.ok || err_code(err, reply.code, "felix: %s", reply.error ? reply.error : "");
+    proto_reply_done(&reply);
+    if (!good || config->is_delegated) {
+        return good;
+    }
+    if (!ipam_open(config, wire, &ipam, err)) {
+        return false;
+    }
+    ipam_each(ipam, gc_file, &gc);
+    ipam_close(ipam);
+    return true;
+}
+
+bool
+verb_gc(const struct cni_env *env, const struct cni_config *config, struct err *err)
+{
+    struct proto_request request = {.op = PROTO_POD_GC, .network = xstrdup(config->name)};
+    struct wire *wire = NULL;
+    struct cni_attachment ignored;
+
+    bool good = read_attachments(config, &request, err) && wire_open(&wire, err) &&
+                gc_steps(config, &request, wire, err);
+    if (good && config->is_delegated) {
+        good = delegate_run(env, config, "GC", &ignored, err);
+    }
+    proto_request_done(&request);
+    wire_close(wire);
+    return good;
+}
+
+bool
+verb_status(const struct cni_env *env, const struct cni_config *config, struct err *err)
+{
+    struct proto_reply reply = {0};
+    struct cni_attachment ignored;
+    struct wire *wire = NULL;
+    struct ipam *ipam = NULL;
+    ipam_range_vec ranges[2] = {VEC_INIT, VEC_INIT};
+    uint32_t mtu = 0;
+
+    if (!felix_status(config, &reply, err)) {
+        return err_code(err, CNI_NOT_AVAILABLE, "%s", err ? err->text : "");
+    }
+    bool ready = reply.ready || err_code(err, CNI_NOT_AVAILABLE, "felix is not ready: %s",
+                                         reply.reason ? reply.reason : "");
+    proto_reply_done(&reply);
+    if (!ready) {
+        return false;
+    }
+    if (config->is_delegated) {
+        return delegate_run(env, config, "STATUS", &ignored, err);
+    }
+    bool good = find_ranges(config, ranges, &mtu, err) && wire_open(&wire, err) &&
+                ipam_open(config, wire, &ipam, err) && ipam_has_room(ipam, ranges, err);
+    ipam_close(ipam);
+    wire_close(wire);
+    VEC_DONE(&ranges[0]);
+    VEC_DONE(&ranges[1]);
+    return good || err_code(err, CNI_NOT_AVAILABLE, "%s", err ? err->text : "");
+}

@@ -1,0 +1,586 @@
+/* The few netlink messages an ADD takes, in the order the kernel wants them. The veth is created
+ * from inside the pod's namespace with its peer directly in the host's: moving a device afterwards
+ * waits for RCU under the RTNL lock, 15 times as long. */
+#include "cni/wire.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/file.h"
+#include "lib/base/str.h"
+
+#define BUFFER 16384
+#define GATEWAY4 "169.254.1.1"
+/* The link-local address the kernel makes from ee:ee:ee:ee:ee:ee. */
+#define GATEWAY6 "fe80::ecee:eeff:feee:eeee"
+
+struct wire {
+    struct mnl_socket *host;
+    struct mnl_socket *pod;
+    int host_ns;
+    uint32_t seq;
+    char buffer[BUFFER];
+};
+
+static struct mnl_socket *
+open_socket(void)
+{
+    struct timeval timeout = {.tv_sec = 10};
+    struct mnl_socket *sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+    int on = 1;
+
+    if (!sock) {
+        return NULL;
+    }
+    if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) != 0) {
+        mnl_socket_close(sock);
+        return NULL;
+    }
+    setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    setsockopt(mnl_socket_get_fd(sock), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
+    return sock;
+}
+
+bool
+wire_open(struct wire **ret_wire, struct err *err)
+{
+    struct wire *wire = NEW(struct wire);
+
+    wire->host_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    wire->host = open_socket();
+    if (wire->host_ns < 0 || !wire->host) {
+        int number = errno;
+        wire_close(wire);
+        return err_code(err, CNI_IO, "netlink socket: %s", strerror(number));
+    }
+    *ret_wire = wire;
+    return true;
+}
+
+void
+wire_close(struct wire *wire)
+{
+    if (!wire) {
+        return;
+    }
+    if (wire->host) {
+        mnl_socket_close(wire->host);
+    }
+    if (wire->pod) {
+        mnl_socket_close(wire->pod);
+    }
+    own_close_fd(&wire->host_ns);
+    free(wire);
+}
+
+bool
+wire_enter(struct wire *wire, const char *netns, struct err *err)
+{
+    AUTO_FD int fd = open(netns, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) {
+        return err_code(err, CNI_BAD_ENVIRONMENT, "CNI_NETNS: %s: %s", netns, strerror(errno));
+    }
+    wire->pod = open_socket();
+    return wire->pod || err_code(err, CNI_IO, "netlink socket in the pod: %s", strerror(errno));
+}
+
+bool
+wire_leave(struct wire *wire, struct err *err)
+{
+    return setns(wire->host_ns, CLONE_NEWNET) == 0 ||
+           err_code(err, CNI_IO, "return to the host's network: %s", strerror(errno));
+}
+
+/* ---- messages
+ * ---------------------------------------------------------------------------------------- */
+
+static struct nlmsghdr *
+message(struct wire *wire, uint16_t type, uint16_t flags)
+{
+    struct nlmsghdr *header = mnl_nlmsg_put_header(wire->buffer);
+
+    header->nlmsg_type = type;
+    header->nlmsg_flags = NLM_F_REQUEST | flags;
+    header->nlmsg_seq = ++wire->seq;
+    return header;
+}
+
+/* Sends the message that is in wire->buffer; returns 0 or an errno. Answers go to each(). */
+static int
+exchange(struct wire *wire, struct mnl_socket *sock, mnl_cb_t each, void *owner)
+{
+    struct nlmsghdr *header = (void *)wire->buffer;
+    uint32_t seq = header->nlmsg_seq;
+
+    header->nlmsg_flags |= NLM_F_ACK;
+    if (mnl_socket_sendto(sock, header, header->nlmsg_len) < 0) {
+        return errno;
+    }
+    for (;;) {
+        ssize_t n = mnl_socket_recvfrom(sock, wire->buffer, sizeof wire->buffer);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return errno;
+        }
+        int result =
+            mnl_cb_run(wire->buffer, (size_t)n, seq, mnl_socket_get_portid(sock), each, owner);
+        if (result < 0) {
+            return errno;
+        }
+        if (result == MNL_CB_STOP) {
+            return 0;
+        }
+    }
+}
+
+static int
+send_message(struct wire *wire, struct mnl_socket *sock)
+{
+    return exchange(wire, sock, NULL, NULL);
+}
+
+static struct ifinfomsg *
+put_link(struct nlmsghdr *header, int index)
+{
+    struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(header, sizeof *ifi);
+
+    ifi->ifi_family = AF_UNSPEC;
+    ifi->ifi_index = index;
+    return ifi;
+}
+
+struct found_link {
+    int index;
+    uint8_t mac[6];
+    char alias[64];
+};
+
+static int
+on_link_attr(const struct nlattr *attr, void *owner)
+{
+    struct found_link *link = owner;
+
+    if (mnl_attr_get_type(attr) == IFLA_ADDRESS && mnl_attr_get_payload_len(attr) == 6) {
+        memcpy(link->mac, mnl_attr_get_payload(attr), 6);
+    } else if (mnl_attr_get_type(attr) == IFLA_IFALIAS) {
+        snprintf(link->alias, sizeof link->alias, "%.*s", mnl_attr_get_payload_len(attr),
+                 (const char *)mnl_attr_get_payload(attr));
+    }
+    return MNL_CB_OK;
+}
+
+static int
+on_link(const struct nlmsghdr *header, void *owner)
+{
+    struct found_link *link = owner;
+    const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(header);
+
+    link->index = ifi->ifi_index;
+    mnl_attr_parse(header, sizeof *ifi, on_link_attr, link);
+    return MNL_CB_OK;
+}
+
+/* 0, ENODEV or another errno. */
+static int
+find_link(struct wire *wire, struct mnl_socket *sock, const char *name, struct found_link *ret_link)
+{
+    struct nlmsghdr *header = message(wire, RTM_GETLINK, 0);
+
+    *ret_link = (struct found_link){0};
+    put_link(header, 0);
+    mnl_attr_put_strz(header, IFLA_IFNAME, name);
+    return exchange(wire, sock, on_link, ret_link);
+}
+
+static bool
+fail(struct err *err, int number, const char *what)
+{
+    return err_code(err, CNI_IO, "%s: %s", what, strerror(number));
+}
+
+/* ---- the pod's end
+ * ------------------------------------------------------------------------------------ */
+
+static int
+create_pair(struct wire *wire, const struct wire_spec *spec,
+            const struct cni_attachment *attachment)
+{
+    struct nlmsghdr *header = message(wire, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+    struct ifinfomsg *ifi = put_link(header, 0);
+
+    ifi->ifi_flags = ifi->ifi_change = IFF_UP;
+    mnl_attr_put_strz(header, IFLA_IFNAME, spec->ifname);
+    mnl_attr_put_u32(header, IFLA_MTU, attachment->mtu);
+    if (spec->mac) {
+        mnl_attr_put(header, IFLA_ADDRESS, 6, spec->mac);
+    }
+    struct nlattr *info = mnl_attr_nest_start(header, IFLA_LINKINFO);
+    mnl_attr_put_strz(header, IFLA_INFO_KIND, "veth");
+    struct nlattr *data = mnl_attr_nest_start(header, IFLA_INFO_DATA);
+    struct nlattr *peer = mnl_attr_nest_start(header, VETH_INFO_PEER);
+    /* The peer may not be up yet: the kernel answers ENOTCONN to IFF_UP here. */
+    put_link(header, 0);
+    mnl_attr_put_strz(header, IFLA_IFNAME, attachment->host_ifname);
+    mnl_attr_put_u32(header, IFLA_MTU, attachment->mtu);
+    mnl_attr_put(header, IFLA_ADDRESS, 6, CNI_HOST_MAC);
+    mnl_attr_put_u32(header, IFLA_NET_NS_FD, (uint32_t)wire->host_ns);
+    mnl_attr_nest_end(header, peer);
+    mnl_attr_nest_end(header, data);
+    mnl_attr_nest_end(header, info);
+    return send_message(wire, wire->pod);
+}
+
+static int
+set_up(struct wire *wire, struct mnl_socket *sock, int index)
+{
+    struct ifinfomsg *ifi = put_link(message(wire, RTM_NEWLINK, 0), index);
+
+    ifi->ifi_flags = ifi->ifi_change = IFF_UP;
+    return send_message(wire, sock);
+}
+
+static int
+add_address(struct wire *wire, int index, const struct prefix *ip)
+{
+    struct nlmsghdr *header = message(wire, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
+    struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(header, sizeof *ifa);
+
+    ifa->ifa_family = (uint8_t)ip_af(&ip->ip);
+    ifa->ifa_prefixlen = ip->len;
+    ifa->ifa_index = (uint32_t)index;
+    /* Duplicate address detection would keep the address unusable for a second. */
+    ifa->ifa_flags = ip->ip.family == 6 ? IFA_F_NODAD : 0;
+    mnl_attr_put(header, IFA_LOCAL, ip_bits(&ip->ip) / 8, ip->ip.bytes);
+    mnl_attr_put(header, IFA_ADDRESS, ip_bits(&ip->ip) / 8, ip->ip.bytes);
+    return send_message(wire, wire->pod);
+}
+
+static int
+add_route(struct wire *wire, int index, const struct ip *dst, const struct ip *gateway)
+{
+    struct nlmsghdr *header = message(wire, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+    struct rtmsg *rtm = mnl_nlmsg_put_extra_header(header, sizeof *rtm);
+    const struct ip *family = dst ? dst : gateway;
+
+    rtm->rtm_family = (uint8_t)ip_af(family);
+    rtm->rtm_dst_len = dst ? ip_bits(dst) : 0;
+    rtm->rtm_table = RT_TABLE_MAIN;
+    rtm->rtm_protocol = RTPROT_BOOT;
+    rtm->rtm_scope = gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+    rtm->rtm_type = RTN_UNICAST;
+    if (dst) {
+        mnl_attr_put(header, RTA_DST, ip_bits(dst) / 8, dst->bytes);
+    }
+    if (gateway) {
+        mnl_attr_put(header, RTA_GATEWAY, ip_bits(gateway) / 8, gateway->bytes);
+    }
+    mnl_attr_put_u32(header, RTA_OIF, (uint32_t)index);
+    return send_message(wire, wire->pod);
+}
+
+/* The gateway's address is nobody's: a permanent neighbour spares the pod asking, and works on
+ * hosts without a default route, where proxy ARP would stay silent. */
+static int
+add_gateway_neighbour(struct wire *wire, int index, const struct ip *gateway)
+{
+    struct nlmsghdr *header = message(wire, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
+    struct ndmsg *ndm = mnl_nlmsg_put_extra_header(header, sizeof *ndm);
+
+    ndm->ndm_family = (uint8_t)ip_af(gateway);
+    ndm->ndm_ifindex = index;
+    ndm->ndm_state = NUD_PERMANENT;
+    mnl_attr_put(header, NDA_DST, ip_bits(gateway) / 8, gateway->bytes);
+    mnl_attr_put(header, NDA_LLADDR, 6, CNI_HOST_MAC);
+    return send_message(wire, wire->pod);
+}
+
+static struct ip
+gateway_of(uint8_t family)
+{
+    struct ip ip = {0};
+
+    if (!ip_parse(family == 4 ? GATEWAY4 : GATEWAY6, &ip, NULL)) {
+        abort();
+    }
+    return ip;
+}
+
+/* A new namespace may inherit settings of the host; what a pod needs is said, not assumed. */
+static void
+pod_settings(const struct wire_spec *spec, const struct cni_attachment *attachment)
+{
+    const char *forwarding = spec->allow_forwarding ? "1" : "0";
+    bool ipv6 = false;
+
+    for (size_t i = 0; i < attachment->n_ips; i++) {
+        ipv6 |= attachment->ips[i].ip.family == 6;
+    }
+    /* Where /proc is not writable these keep the kernel's defaults, which are the same. */
+    bool good = file_write_in_place("/proc/sys/net/ipv4/ip_forward", forwarding, NULL);
+    if (ipv6) {
+        good = file_write_in_place("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0", NULL) &&
+               file_write_in_place("/proc/sys/net/ipv6/conf/all/forwarding", forwarding, NULL);
+    }
+    (void)good;
+}
+
+static bool
+set_up_family(struct wire *wire, int index, const struct prefix *ip, struct err *err)
+{
+    struct ip gateway = gateway_of(ip->ip.family);
+    int number = add_address(wire, index, ip);
+
+    if (number == 0) {
+        number = add_gateway_neighbour(wire, index, &gateway);
+    }
+    if (number == 0 && ip->ip.family == 4) {
+        number = add_route(wire, index, &gateway, NULL);
+    }
+    if (number == 0) {
+        number = add_route(wire, index, NULL, &gateway);
+    }
+    return number == 0 || fail(err, number, "set up the pod's interface");
+}
+
+bool
+wire_make_pod_end(struct wire *wire, const struct wire_spec *spec,
+                  struct cni_attachment *attachment, struct err *err)
+{
+    struct found_link link;
+
+    pod_settings(spec, attachment);
+    int number = create_pair(wire, spec, attachment);
+    if (number == EEXIST) {
+        return err_code(
+            err, CNI_IO,
+            "interface %s is in the pod already, or %s on the host; the last ADD was not "
+            "followed by a DEL",
+            spec->ifname, attachment->host_ifname);
+    }
+    if (number != 0) {
+        return fail(err, number, "create the pod's interface");
+    }
+    number = find_link(wire, wire->pod, spec->ifname, &link);
+    if (number != 0) {
+        return fail(err, number, "find the pod's interface");
+    }
+    memcpy(attachment->pod_mac, link.mac, 6);
+    int index = link.index;
+    if (find_link(wire, wire->pod, "lo", &link) == 0) {
+        set_up(wire, wire->pod, link.index);
+    }
+    for (size_t i = 0; i < attachment->n_ips; i++) {
+        if (!set_up_family(wire, index, &attachment->ips[i], err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- the host's end
+ * ------------------------------------------------------------------------------------ */
+
+bool
+wire_make_host_end(struct wire *wire, const struct wire_spec *spec,
+                   const struct cni_attachment *attachment, struct err *err)
+{
+    AUTO(str) struct str path = STR_INIT;
+    struct found_link link;
+    int number = find_link(wire, wire->host, attachment->host_ifname, &link);
+
+    if (number != 0) {
+        return fail(err, number, "find the host's end of the pod's interface");
+    }
+    /* Without this the link-local address, from which the host asks for its pods, takes a second.
+     */
+    str_addf(&path, "/proc/sys/net/ipv6/conf/%s/accept_dad", attachment->host_ifname);
+    bool has_ipv6 = file_write_in_place(path.text, "0", NULL);
+    (void)has_ipv6;
+    struct nlmsghdr *header = message(wire, RTM_NEWLINK, 0);
+    struct ifinfomsg *ifi = put_link(header, link.index);
+    ifi->ifi_flags = ifi->ifi_change = IFF_UP;
+    /* Says whose link this is, to felix and to people. */
+    char alias[64];
+    snprintf(alias, sizeof alias, "%.63s", spec->container_id);
+    mnl_attr_put_strz(header, IFLA_IFALIAS, alias);
+    number = send_message(wire, wire->host);
+    return number == 0 || fail(err, number, "set up the host's end of the pod's interface");
+}
+
+bool
+wire_delete_host_end(struct wire *wire, const char *host_ifname, const char *container_id,
+                     struct err *err)
+{
+    struct found_link link;
+    int number = find_link(wire, wire->host, host_ifname, &link);
+
+    if (number == ENODEV) {
+        return true;
+    }
+    if (number == 0 && container_id && link.alias[0] != '\0' &&
+        strncmp(link.alias, container_id, sizeof link.alias - 1) != 0) {
+        return true;
+    }
+    if (number == 0) {
+        put_link(message(wire, RTM_DELLINK, 0), link.index);
+        number = send_message(wire, wire->host);
+    }
+    return number == 0 || number == ENODEV || fail(err, number, "delete the pod's interface");
+}
+
+/* ---- looking
+ * -------------------------------------------------------------------------------------------- */
+
+struct address_search {
+    const struct prefix *ip;
+    int index;
+    bool found;
+};
+
+static int
+on_address(const struct nlmsghdr *header, void *owner)
+{
+    struct address_search *search = owner;
+    const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(header);
+    const struct nlattr *attr = NULL;
+
+    if ((int)ifa->ifa_index != search->index || ifa->ifa_family != ip_af(&search->ip->ip) ||
+        ifa->ifa_prefixlen != search->ip->len) {
+        return MNL_CB_OK;
+    }
+    mnl_attr_for_each(attr, header, sizeof *ifa)
+    {
+        uint16_t type = mnl_attr_get_type(attr);
+        if ((type == IFA_LOCAL || type == IFA_ADDRESS) &&
+            mnl_attr_get_payload_len(attr) == ip_bits(&search->ip->ip) / 8 &&
+            memcmp(mnl_attr_get_payload(attr), search->ip->ip.bytes,
+                   ip_bits(&search->ip->ip) / 8) == 0) {
+            search->found = true;
+        }
+    }
+    return MNL_CB_OK;
+}
+
+struct route_search {
+    int index; /* of the route found */
+    bool is_default;
+};
+
+static int
+on_route(const struct nlmsghdr *header, void *owner)
+{
+    struct route_search *search = owner;
+    const struct rtmsg *rtm = mnl_nlmsg_get_payload(header);
+    const struct nlattr *attr = NULL;
+
+    mnl_attr_for_each(attr, header, sizeof *rtm)
+    {
+        if (mnl_attr_get_type(attr) == RTA_OIF) {
+            search->index = (int)mnl_attr_get_u32(attr);
+        }
+    }
+    search->is_default = rtm->rtm_dst_len == 0;
+    return MNL_CB_OK;
+}
+
+/* The route the kernel would take. */
+static int
+route_towards(struct wire *wire, struct mnl_socket *sock, const struct ip *ip,
+              struct route_search *ret_found)
+{
+    struct nlmsghdr *header = message(wire, RTM_GETROUTE, 0);
+    struct rtmsg *rtm = mnl_nlmsg_put_extra_header(header, sizeof *rtm);
+
+    *ret_found = (struct route_search){0};
+    rtm->rtm_family = (uint8_t)ip_af(ip);
+    rtm->rtm_dst_len = ip_bits(ip);
+    rtm->rtm_flags = RTM_F_FIB_MATCH;
+    mnl_attr_put(header, RTA_DST, ip_bits(ip) / 8, ip->bytes);
+    return exchange(wire, sock, on_route, ret_found);
+}
+
+bool
+wire_check_pod_end(struct wire *wire, const char *ifname, const struct prefix *ips, size_t n,
+                   struct err *err)
+{
+    struct found_link link;
+    char text[PREFIX_TEXT_MAX];
+
+    if (find_link(wire, wire->pod, ifname, &link) != 0) {
+        return err_code(err, CNI_BROKEN, "the pod has no interface %s", ifname);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct address_search search = {.ip = &ips[i], .index = link.index};
+        struct route_search route;
+        struct nlmsghdr *header = message(wire, RTM_GETADDR, NLM_F_DUMP);
+        struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(header, sizeof *ifa);
+        ifa->ifa_family = (uint8_t)ip_af(&ips[i].ip);
+        int number = exchange(wire, wire->pod, on_address, &search);
+        if (number != 0) {
+            return fail(err, number, "read the pod's addresses");
+        }
+        if (!search.found) {
+            return err_code(err, CNI_BROKEN, "address %s is not on %s",
+                            prefix_format(&ips[i], text), ifname);
+        }
+        struct ip outside = {.family = ips[i].ip.family, .bytes = {0x20, 0x01, 0x0d, 0xb8}};
+        if (route_towards(wire, wire->pod, &outside, &route) != 0 || route.index != link.index) {
+            return err_code(err, CNI_BROKEN, "the pod has no IPv%u default route through %s",
+                            ips[i].ip.family, ifname);
+        }
+    }
+    return true;
+}
+
+bool
+wire_is_routed_to_pod(struct wire *wire, const struct ip *ip)
+{
+    struct route_search route;
+    char name[IF_NAMESIZE];
+
+    return route_towards(wire, wire->host, ip, &route) == 0 && route.index > 0 &&
+           if_indextoname((unsigned)route.index, name) && strncmp(name, "cali", 4) == 0;
+}
+
+struct alias_search {
+    const char *alias;
+    bool found;
+};
+
+static int
+on_alias(const struct nlmsghdr *header, void *owner)
+{
+    struct alias_search *search = owner;
+    struct found_link link = {0};
+
+    mnl_attr_parse(header, sizeof(struct ifinfomsg), on_link_attr, &link);
+    search->found |=
+        link.alias[0] != '\0' && strncmp(link.alias, search->alias, sizeof link.alias - 1) == 0;
+    return MNL_CB_OK;
+}
+
+bool
+wire_has_alias(struct wire *wire, const char *alias)
+{
+    struct alias_search search = {.alias = alias};
+
+    put_link(message(wire, RTM_GETLINK, NLM_F_DUMP), 0);
+    /* When in doubt the link is there, and its address stays reserved. */
+    return exchange(wire, wire->host, on_alias, &search) != 0 || search.found;
+}
