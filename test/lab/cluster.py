@@ -54,6 +54,7 @@ class CanalNode(Node):
             "KUBECONFIG": str(self.lab.api.token_kubeconfig),
             "CANAL_RUN_DIR": str(self.run_dir),
             "CANAL_STATE_DIR": str(self.state_dir),
+            "CANAL_ADDRESS_DIR": str(self.cni_dir),
             "CANAL_TEMPLATES": str(ROOT / "bird-templates"),
             "CANAL_BIRD_LOCAL": str(self.dir / "local.d"),
             "CANAL_CONFD_METRICS_PORT": str(CONFD_HEALTH_PORT),
@@ -119,7 +120,9 @@ class CanalNode(Node):
     # ---- pods
     def cni_config(self):
         return {"cniVersion": "1.0.0", "name": CNI_NETWORK, "type": "canal",
-                "felixSocket": str(self.felix_socket), "dataDir": str(self.cni_dir)}
+                "felix_socket": str(self.felix_socket), "state_dir": str(self.state_dir),
+                "ipam": {"type": "host-local", "dataDir": str(self.cni_dir),
+                         "ranges": [[{"subnet": "usePodCidr"}]]}}
 
     def cni(self, command, pod, stdin=None):
         """One call of the plugin as a runtime makes it; gives back its result, LabError with its
