@@ -273,6 +273,7 @@ calculate_node(struct felix *felix)
                                                           : 0;
     felix->pod_mtu = felix->pools.has_tunnel ? felix->tunnel.mtu : felix->node_mtu;
     write_state(felix);
+    report_neighbours(felix);
 }
 
 /* ---- apply
@@ -315,7 +316,7 @@ felix_apply_endpoints(struct felix *felix)
         felix_note_error(felix, &err);
         good = false;
     }
-    felix->is_dataplane_good = good && felix->is_in_sync;
+    felix->is_sets_good = good && felix->is_in_sync;
     requests_answer(felix);
 }
 
@@ -324,13 +325,21 @@ apply_links(struct felix *felix)
 {
     struct err err = ERR_INIT;
 
+    felix->is_links_good = true;
     if (felix->settings->ip_forwarding && !sysctl_forwarding(felix->settings->ipv6, NULL, &err)) {
         felix_note_error(felix, &err);
+        felix->is_links_good = false;
     }
     if (!tunnel_apply(&felix->tunnel, felix->netlink, &err)) {
         felix_note_error(felix, &err);
-        felix->is_dataplane_good = false;
+        felix->is_links_good = false;
     }
+}
+
+bool
+felix_is_dataplane_good(const struct felix *felix)
+{
+    return felix->is_sets_good && felix->is_links_good;
 }
 
 static void
@@ -387,7 +396,7 @@ flush(void *owner)
     if (felix->pools_dirty) {
         calculate_pools(felix);
     }
-    bool links = felix->pools_dirty || felix->node_dirty || !felix->is_dataplane_good;
+    bool links = felix->pools_dirty || felix->node_dirty || !felix_is_dataplane_good(felix);
     if (links) {
         felix->pools_dirty = felix->node_dirty = false;
         calculate_node(felix);
@@ -399,7 +408,8 @@ flush(void *owner)
     if (felix->tables_known) {
         want_rules(felix);
     }
-    if (felix->is_dataplane_good && felix->tables[0] && iptables_is_in_place(felix->tables[0])) {
+    if (felix_is_dataplane_good(felix) && felix->tables[0] &&
+        iptables_is_in_place(felix->tables[0])) {
         felix->last_error[0] = '\0';
     }
     metric_observe(felix->m.apply_seconds, (double)(clock_monotonic_us() - start) / 1e6);
@@ -411,11 +421,14 @@ on_rules(void *owner, const struct iptables_result *result)
 {
     struct felix *felix = owner;
 
+    metric_add(felix->m.restore_calls, result->wrote);
     if (!result->in_place) {
+        metric_add(felix->m.restore_errors, 1);
         felix_note_error(felix, &result->err);
     } else {
+        felix->n_rules_repaired += result->is_drift;
         requests_answer(felix);
-        if (felix->is_dataplane_good) {
+        if (felix_is_dataplane_good(felix)) {
             felix->last_error[0] = '\0';
         }
     }
@@ -491,6 +504,7 @@ on_tick(uv_timer_t *timer)
         }
         clean_other_backend(felix);
     }
+    requests_retry(felix);
     requests_answer(felix);
     report_update(felix);
 }
@@ -576,6 +590,7 @@ open_files(struct felix *felix, struct err *err)
         return false;
     }
     workloads_replay(felix->workloads);
+    requests_resume(felix);
     str_clear(&path);
     str_addf(&path, "%s/felix.sock", settings->run_dir);
     return server_new(felix->loop, path.text, requests_handle, felix, &felix->server, err);
@@ -674,6 +689,7 @@ felix_free(struct felix *felix)
 {
     kube_free(felix->kube);
     uv_run(felix->loop, UV_RUN_DEFAULT);
+    requests_close(felix);
     identity_free(felix->identity);
     condition_free(felix->condition);
     store_free(felix->store);

@@ -21,6 +21,8 @@
 #include "lib/metrics/http_server.h"
 #include "lib/netlink/monitor.h"
 
+struct release;
+
 /* A pod_add that is answered when its endpoint is in the kernel. */
 struct waiting {
     uint64_t client;
@@ -30,6 +32,7 @@ struct waiting {
 
 struct felix_metrics {
     struct metric *n_hosts, *n_cluster_endpoints, *n_local_endpoints;
+    struct metric *restore_calls, *restore_errors;
     struct metric *failures, *repaired, *resyncs, *apply_seconds, *pod_add_seconds;
 };
 
@@ -74,6 +77,7 @@ struct felix {
     /* people and plugin */
     struct server *server;
     VEC(struct waiting) waiting;
+    VEC(struct release *) unreaped; /* pods whose link could not be deleted yet */
     struct metrics *metrics;
     struct felix_metrics m;
     struct health *health;
@@ -82,7 +86,9 @@ struct felix {
     uv_timer_t tick;
     uint64_t next_iptables_ms, next_ipsets_ms, next_routes_ms, next_links_ms, next_detect_ms;
     char last_error[ERR_TEXT_MAX];
-    bool is_dataplane_good;
+    uint64_t n_rules_repaired;
+    bool is_sets_good;  /* sets, pod routes and settings */
+    bool is_links_good; /* forwarding and tunl0 */
     bool is_stopping;
 };
 
@@ -90,6 +96,7 @@ struct felix {
 void felix_note_error(struct felix *felix, const struct err *err);
 /* Sets, then routes and settings of local pods: the short way for the CNI plugin. */
 void felix_apply_endpoints(struct felix *felix);
+bool felix_is_dataplane_good(const struct felix *felix);
 bool felix_can_program(const struct felix *felix);
 
 /* requests.c */
@@ -97,8 +104,16 @@ void requests_handle(void *owner, uint64_t client, const char *line, size_t len)
 /* Answers those whose endpoint is in place now. */
 void requests_answer(struct felix *felix);
 
+/* Ends removals that an earlier run had begun. */
+void requests_resume(struct felix *felix);
+/* Tries again to delete links that could not be deleted. */
+void requests_retry(struct felix *felix);
+void requests_close(struct felix *felix);
+
 /* report.c */
 MUST_CHECK bool report_open(struct felix *felix, struct err *err);
 void report_update(struct felix *felix);
 bool report_is_ready(const struct felix *felix, const char **ret_reason);
+/* Warns when the kernel's neighbour tables are too small for what they will hold. */
+void report_neighbours(const struct felix *felix);
 void report_close(struct felix *felix);

@@ -4,13 +4,16 @@
 
 #include "felix/parts.h"
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+LOG_MODULE("felix");
 
 static void
 collect(void *owner)
 {
     struct felix *felix = owner;
     double n_repaired = (double)(endpoints_n_repaired(felix->endpoints) + felix->tunnel.n_repaired +
-                                 sets_n_repaired(felix->sets));
+                                 sets_n_repaired(felix->sets) + felix->n_rules_repaired);
 
     metric_set(felix->m.n_hosts, (double)store_count(felix->store, KIND_NODE));
     metric_set(felix->m.n_cluster_endpoints, (double)store_count(felix->store, KIND_POD));
@@ -29,6 +32,10 @@ define(struct felix *felix)
             all, METRIC_GAUGE, "felix_cluster_num_workload_endpoints", "Pods known."),
         .n_local_endpoints =
             metrics_define(all, METRIC_GAUGE, "felix_active_local_endpoints", "Pods of this node."),
+        .restore_calls = metrics_define(all, METRIC_COUNTER, "felix_iptables_restore_calls",
+                                        "Times rules were written."),
+        .restore_errors = metrics_define(all, METRIC_COUNTER, "felix_iptables_restore_errors",
+                                         "Times rules could not be read or written."),
         .failures = metrics_define(all, METRIC_COUNTER, "felix_int_dataplane_failures",
                                    "Writes to the kernel that failed and were tried again."),
         .repaired = metrics_define(all, METRIC_COUNTER, "canal_felix_repaired_total",
@@ -75,7 +82,7 @@ is_dataplane_ready(const struct felix *felix, const char **ret_reason)
 {
     if (!felix->is_in_sync) {
         *ret_reason = "the first complete list from the API has not arrived";
-    } else if (!felix->is_dataplane_good) {
+    } else if (!felix_is_dataplane_good(felix)) {
         *ret_reason = felix->last_error[0] ? felix->last_error : "not programmed yet";
     } else if (!felix->tables[0] || !iptables_is_in_place(felix->tables[0]) ||
                (felix->tables[1] && !iptables_is_in_place(felix->tables[1]))) {
@@ -116,5 +123,24 @@ report_update(struct felix *felix)
     if (felix->condition && felix->is_in_sync) {
         condition_update(felix->condition, dataplane && identity->is_settled && bgp, why,
                          clock_monotonic_ms());
+    }
+}
+
+void
+report_neighbours(const struct felix *felix)
+{
+    static const char *const tables[] = {"ipv4", "ipv6"};
+    uint64_t expected = store_count(felix->store, KIND_NODE) + endpoints_count(felix->endpoints);
+
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+        uint64_t room = 0;
+        /* At gc_thresh3 the kernel refuses new neighbours: some nodes or pods are then unreachable,
+         * at random. It is one table for all namespaces, seen from the first only. */
+        if (sysctl_neighbour_room(tables[i], &room) && expected * 5 > room * 4) {
+            log_warn_every(3600,
+                           "net.%s.neigh.default.gc_thresh3 is %llu, and %llu nodes and local pods "
+                           "are known; raise it, or neighbours will be lost",
+                           tables[i], (unsigned long long)room, (unsigned long long)expected);
+        }
     }
 }

@@ -90,20 +90,13 @@ pod_add(struct felix *felix, uint64_t client, const struct proto_request *reques
 
 struct release {
     struct felix *felix;
-    char *container_id;
-    char *ifname; /* host side */
-    VEC(char *) paths;
+    struct proto_request removal; /* a pod_del: what was asked, and the address files we know of */
 };
 
 static void
 release_free(struct release *release)
 {
-    VEC_FOREACH (&release->paths, path) {
-        free(*path);
-    }
-    VEC_DONE(&release->paths);
-    free(release->container_id);
-    free(release->ifname);
+    proto_request_done(&release->removal);
     free(release);
 }
 
@@ -126,34 +119,83 @@ release_file(const struct felix *felix, const char *path, const char *container_
     }
 }
 
+static void reap(struct release *release);
+
 static void
 on_link_gone(void *owner, bool good, const struct err *err)
 {
     struct release *release = owner;
+    struct felix *felix = release->felix;
+    struct proto_request *removal = &release->removal;
 
-    if (good) {
-        VEC_FOREACH (&release->paths, path) {
-            release_file(release->felix, *path, release->container_id);
-        }
-    } else {
-        log_error("interface %s could not be deleted: %s; its addresses stay reserved",
-                  release->ifname, err->text);
+    if (!good) {
+        log_error_every(60,
+                        "interface %s could not be deleted: %s; its addresses stay reserved, "
+                        "trying again",
+                        removal->host_ifname, err->text);
+        VEC_PUSH(&felix->unreaped, release);
+        return;
     }
+    VEC_FOREACH (&removal->release, path) {
+        release_file(felix, *path, removal->container_id);
+    }
+    workloads_removed(felix->workloads, removal->container_id, removal->ifname);
     release_free(release);
 }
 
 static void
-add_own_paths(struct release *release, const struct workload *workload)
+reap(struct release *release)
+{
+    const struct proto_request *removal = &release->removal;
+    const char *prefix = release->felix->settings->interface_prefix;
+
+    if (removal->host_ifname && strncmp(removal->host_ifname, prefix, strlen(prefix)) == 0) {
+        reaper_delete(release->felix->loop, removal->host_ifname, removal->container_id,
+                      on_link_gone, release);
+    } else {
+        /* Nothing is known of a link: what is named can only be files. */
+        on_link_gone(release, true, NULL);
+    }
+}
+
+void
+requests_retry(struct felix *felix)
+{
+    size_t n = felix->unreaped.n;
+
+    if (n == 0) {
+        return;
+    }
+    AUTO_FREE struct release **again = xmemdup(felix->unreaped.items, n * sizeof *again);
+    felix->unreaped.n = 0;
+    for (size_t i = 0; i < n; i++) {
+        reap(again[i]);
+    }
+}
+
+void
+requests_close(struct felix *felix)
+{
+    /* Their files stay: the next run goes on with them. */
+    VEC_FOREACH (&felix->unreaped, release) {
+        release_free(*release);
+    }
+    VEC_DONE(&felix->unreaped);
+}
+
+static void
+add_own_paths(struct felix *felix, struct proto_request *removal, const struct workload *workload)
 {
     for (size_t i = 0; workload->network && i < workload->n_ips; i++) {
         AUTO(str) struct str path = STR_INIT;
         char text[IP_TEXT_MAX];
-        str_addf(&path, "%s/%s/%s", release->felix->settings->address_dir, workload->network,
+        str_addf(&path, "%s/%s/%s", felix->settings->address_dir, workload->network,
                  ip_format(&workload->ips[i].ip, text));
-        VEC_PUSH(&release->paths, xstrdup(path.text));
+        VEC_PUSH(&removal->release, xstrdup(path.text));
     }
 }
 
+/* 'request' NULL: nobody asked for this one by name, gc did. */
 static void
 remove_workload(struct felix *felix, const char *container_id, const char *pod_ifname,
                 const struct proto_request *request)
@@ -161,27 +203,39 @@ remove_workload(struct felix *felix, const char *container_id, const char *pod_i
     const struct workload *workload = workloads_find(felix->workloads, container_id, pod_ifname);
     const char *ifname = workload ? workload->ifname : request ? request->host_ifname : NULL;
     struct release *release = NEW(struct release);
+    struct proto_request *removal = &release->removal;
 
     release->felix = felix;
-    release->container_id = xstrdup(container_id);
+    removal->op = PROTO_POD_DEL;
+    removal->container_id = xstrdup(container_id);
+    removal->ifname = xstrdup(pod_ifname);
+    removal->host_ifname = ifname ? xstrdup(ifname) : NULL;
     if (request) {
         VEC_FOREACH (&request->release, path) {
-            VEC_PUSH(&release->paths, xstrdup(*path));
+            VEC_PUSH(&removal->release, xstrdup(*path));
         }
     }
     if (workload) {
-        add_own_paths(release, workload);
+        add_own_paths(felix, removal, workload);
     }
-    if (!ifname || strncmp(ifname, felix->settings->interface_prefix,
-                           strlen(felix->settings->interface_prefix)) != 0) {
-        /* Nothing is known of a link: what is named can only be files. */
-        release->ifname = xstrdup("");
-        on_link_gone(release, true, NULL);
-        return;
-    }
-    release->ifname = xstrdup(ifname);
-    reaper_delete(felix->loop, ifname, container_id, on_link_gone, release);
-    workloads_remove(felix->workloads, release->container_id, pod_ifname);
+    workloads_remove(felix->workloads, removal);
+    reap(release);
+}
+
+static void
+resume(void *owner, const struct proto_request *removal)
+{
+    struct felix *felix = owner;
+
+    log_info("going on with the removal of container %s, interface %s", removal->container_id,
+             removal->host_ifname ? removal->host_ifname : "unknown");
+    remove_workload(felix, removal->container_id, removal->ifname, removal);
+}
+
+void
+requests_resume(struct felix *felix)
+{
+    workloads_resume(felix->workloads, resume, felix);
 }
 
 static void

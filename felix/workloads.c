@@ -20,8 +20,9 @@ struct workloads {
     struct workloads_spec spec;
     char *dir;
     char *prefix;
-    struct table *told;     /* "container ifname" -> struct workload */
-    struct table *from_api; /* host interface -> struct workload */
+    struct table *told;                /* "container ifname" -> struct workload */
+    struct table *from_api;            /* host interface -> struct workload */
+    VEC(struct proto_request) unended; /* removals of an earlier run */
 };
 
 void
@@ -109,6 +110,9 @@ load_file(struct workloads *workloads, const char *name)
     if (request.op == PROTO_POD_ADD) {
         add_key(&key, request.container_id, request.ifname);
         workload_free(table_put(workloads->told, key.text, workload_of_request(&request)));
+    } else if (request.op == PROTO_POD_DEL) {
+        VEC_PUSH(&workloads->unended, request);
+        return;
     }
     proto_request_done(&request);
 }
@@ -145,6 +149,10 @@ workloads_free(struct workloads *workloads)
     if (workloads) {
         table_free(workloads->told, workload_free);
         table_free(workloads->from_api, workload_free);
+        VEC_FOREACH (&workloads->unended, removal) {
+            proto_request_done(removal);
+        }
+        VEC_DONE(&workloads->unended);
         free(workloads->dir);
         free(workloads->prefix);
         free(workloads);
@@ -187,6 +195,26 @@ settle(struct workloads *workloads, const char *ifname)
     }
 }
 
+static struct workload *
+take_told(struct workloads *workloads, const char *container_id, const char *pod_ifname)
+{
+    AUTO(str) struct str key = STR_INIT;
+
+    add_key(&key, container_id, pod_ifname);
+    return table_take(workloads->told, key.text);
+}
+
+/* Without a word to anybody: another one has its interface. */
+static void
+forget(struct workloads *workloads, const char *container_id, const char *pod_ifname)
+{
+    AUTO(str) struct str path = STR_INIT;
+
+    add_path(&path, workloads, container_id, pod_ifname);
+    unlink(path.text);
+    workload_free(take_told(workloads, container_id, pod_ifname));
+}
+
 bool
 workloads_add(struct workloads *workloads, const struct proto_request *request, struct err *err)
 {
@@ -211,9 +239,7 @@ workloads_add(struct workloads *workloads, const struct proto_request *request, 
     /* A sandbox that was made anew has the same interface: the old one has lost it. */
     const struct workload *old = told_for_ifname(workloads, workload->ifname);
     if (old && strcmp(old->container_id, workload->container_id) != 0) {
-        AUTO_FREE char *old_id = xstrdup(old->container_id);
-        AUTO_FREE char *old_ifname = xstrdup(old->pod_ifname);
-        workloads_remove(workloads, old_id, old_ifname);
+        forget(workloads, old->container_id, old->pod_ifname);
     }
     workload_free(table_put(workloads->told, key.text, workload));
     settle(workloads, workload->ifname);
@@ -230,24 +256,79 @@ workloads_find(const struct workloads *workloads, const char *container_id, cons
 }
 
 void
-workloads_remove(struct workloads *workloads, const char *container_id, const char *pod_ifname)
+workloads_remove(struct workloads *workloads, const struct proto_request *removal)
 {
     AUTO(str) struct str path = STR_INIT;
-    AUTO(str) struct str key = STR_INIT;
+    AUTO(str) struct str text = STR_INIT;
+    struct err err = ERR_INIT;
 
-    add_key(&key, container_id, pod_ifname);
-    struct workload *workload = table_take(workloads->told, key.text);
+    add_path(&path, workloads, removal->container_id, removal->ifname);
+    proto_request_write(removal, &text);
+    if (!file_write_atomic(path.text, text.text, text.len, 0600, &err)) {
+        log_warn("%s; if felix is killed now, interface %s may be left over", err.text,
+                 removal->host_ifname);
+        unlink(path.text);
+    }
+    struct workload *workload = take_told(workloads, removal->container_id, removal->ifname);
     if (!workload) {
         return;
     }
-    add_path(&path, workloads, container_id, pod_ifname);
-    unlink(path.text);
     /* The Pod object lives on for a while after its sandbox; its addresses must not come back. */
     if (!told_for_ifname(workloads, workload->ifname)) {
         workload_free(table_take(workloads->from_api, workload->ifname));
     }
     settle(workloads, workload->ifname);
     workload_free(workload);
+}
+
+void
+workloads_removed(struct workloads *workloads, const char *container_id, const char *pod_ifname)
+{
+    AUTO(str) struct str path = STR_INIT;
+
+    /* Unless it was added again meanwhile: then the file is that of the living. */
+    if (!workloads_find(workloads, container_id, pod_ifname)) {
+        add_path(&path, workloads, container_id, pod_ifname);
+        unlink(path.text);
+    }
+}
+
+void
+workloads_resume(struct workloads *workloads,
+                 void (*each)(void *owner, const struct proto_request *removal), void *owner)
+{
+    VEC_FOREACH (&workloads->unended, removal) {
+        each(owner, removal);
+        proto_request_done(removal);
+    }
+    workloads->unended.n = 0;
+}
+
+/* The plugin has given this address to a pod with another interface. */
+static bool
+is_given_to_other(const struct workloads *workloads, const struct prefix *ip, const char *ifname)
+{
+    TABLE_FOREACH (workloads->told, entry) {
+        const struct workload *workload = table_value(entry);
+        for (size_t i = 0; i < workload->n_ips; i++) {
+            if (prefix_equal(&workload->ips[i], ip) && strcmp(workload->ifname, ifname) != 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A Pod object may outlive its sandbox, and its address may belong to the next pod already: what
+ * the plugin gave is not taken away by what the API still says. */
+static void
+add_api_ip(const struct workloads *workloads, struct workload *workload, const struct ip *ip)
+{
+    struct prefix prefix = prefix_of_ip(ip);
+
+    if (ip->family != 0 && !is_given_to_other(workloads, &prefix, workload->ifname)) {
+        workload->ips[workload->n_ips++] = prefix;
+    }
 }
 
 void
@@ -268,12 +349,8 @@ workloads_note_pod(struct workloads *workloads, const struct pod *was, const str
     }
     struct workload *workload = NEW(struct workload);
     snprintf(workload->ifname, sizeof workload->ifname, "%s", ifname);
-    if (now->ip4.family) {
-        workload->ips[workload->n_ips++] = prefix_of_ip(&now->ip4);
-    }
-    if (now->ip6.family) {
-        workload->ips[workload->n_ips++] = prefix_of_ip(&now->ip6);
-    }
+    add_api_ip(workloads, workload, &now->ip4);
+    add_api_ip(workloads, workload, &now->ip6);
     workload->ns = xstrdup(now->ns);
     workload->pod = xstrdup(now->name);
     workload_free(table_put(workloads->from_api, ifname, workload));

@@ -44,8 +44,15 @@ MUST_CHECK bool workloads_add(struct workloads *workloads, const struct proto_re
 /* By container and interface; NULL when not known. Borrowed. */
 const struct workload *workloads_find(const struct workloads *workloads, const char *container_id,
                                       const char *pod_ifname);
-void workloads_remove(struct workloads *workloads, const char *container_id,
-                      const char *pod_ifname);
+/* The pod goes: it is forgotten at once, and 'removal' (a pod_del, with what to release) is kept in
+ * the place of its file until workloads_removed(), so that a felix that is killed in between ends
+ * what it has promised. */
+void workloads_remove(struct workloads *workloads, const struct proto_request *removal);
+void workloads_removed(struct workloads *workloads, const char *container_id,
+                       const char *pod_ifname);
+/* Calls each() for the removals that an earlier run did not end. */
+void workloads_resume(struct workloads *workloads,
+                      void (*each)(void *owner, const struct proto_request *removal), void *owner);
 /* A Pod object of this node came, changed (now set) or went (now NULL). */
 void workloads_note_pod(struct workloads *workloads, const struct pod *was, const struct pod *now);
 /* All that the plugin told, of one network; the caller frees the array, not what it points at. */

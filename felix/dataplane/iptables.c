@@ -22,6 +22,7 @@ struct iptables {
     bool is_stale;    /* something happened during the cycle: run another */
     bool has_written; /* in this cycle */
     bool is_in_place;
+    bool was_in_place; /* as this cycle began */
     bool is_closing;
     struct kick kick;
     uint64_t retry_ms;
@@ -100,7 +101,10 @@ iptables_check(struct iptables *tables)
 static void
 finish(struct iptables *tables, bool good, const struct err *err)
 {
-    struct iptables_result result = {.in_place = good, .wrote = tables->has_written};
+    struct iptables_result result = {.in_place = good,
+                                     .wrote = tables->has_written,
+                                     .is_drift =
+                                         good && tables->has_written && tables->was_in_place};
 
     if (err) {
         result.err = *err;
@@ -208,5 +212,6 @@ cycle(void *owner)
     tables->is_running = true;
     tables->has_written = false;
     tables->is_stale = false;
+    tables->was_in_place = tables->is_in_place;
     save(tables);
 }

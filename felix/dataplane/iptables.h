@@ -18,6 +18,7 @@ enum iptables_backend {
 struct iptables_result {
     bool in_place; /* read back and equal to what was wanted when the cycle began */
     bool wrote; /* something had to be written: after the first time that is drift, or a change */
+    bool is_drift; /* what was in place was no longer, and is again */
     struct err err;
 };
 

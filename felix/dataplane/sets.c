@@ -79,23 +79,44 @@ clean(const struct kset_member *member)
     return copy;
 }
 
+/* hash:net cannot hold the range of everything; its two halves say the same, and what is wanted has
+ * to look like what is read back. Returns how many there are. */
+static size_t
+parts_of(const struct kset_member *member, struct kset_member ret_parts[2])
+{
+    ret_parts[0] = clean(member);
+    if (member->prefix.len > 0) {
+        return 1;
+    }
+    ret_parts[0].prefix.len = 1;
+    ret_parts[1] = ret_parts[0];
+    ret_parts[1].prefix.ip.bytes[0] = 0x80;
+    return 2;
+}
+
 void
 set_want(struct set *set, const struct kset_member *member)
 {
-    struct kset_member key = clean(member);
+    struct kset_member parts[2];
+    size_t n = parts_of(member, parts);
 
-    if (!table_put_bytes(set->want, &key, sizeof key, set)) {
-        VEC_PUSH(&set->dirty, key);
+    for (size_t i = 0; i < n; i++) {
+        if (!table_put_bytes(set->want, &parts[i], sizeof parts[i], set)) {
+            VEC_PUSH(&set->dirty, parts[i]);
+        }
     }
 }
 
 void
 set_unwant(struct set *set, const struct kset_member *member)
 {
-    struct kset_member key = clean(member);
+    struct kset_member parts[2];
+    size_t n = parts_of(member, parts);
 
-    if (table_take_bytes(set->want, &key, sizeof key)) {
-        VEC_PUSH(&set->dirty, key);
+    for (size_t i = 0; i < n; i++) {
+        if (table_take_bytes(set->want, &parts[i], sizeof parts[i])) {
+            VEC_PUSH(&set->dirty, parts[i]);
+        }
     }
 }
 
@@ -105,9 +126,12 @@ set_want_all(struct set *set, const struct kset_member *members, size_t n)
     struct table *keep = table_new();
 
     for (size_t i = 0; i < n; i++) {
-        struct kset_member key = clean(&members[i]);
-        table_put_bytes(keep, &key, sizeof key, set);
-        set_want(set, &key);
+        struct kset_member parts[2];
+        size_t n_parts = parts_of(&members[i], parts);
+        for (size_t k = 0; k < n_parts; k++) {
+            table_put_bytes(keep, &parts[k], sizeof parts[k], set);
+        }
+        set_want(set, &members[i]);
     }
     TABLE_FOREACH (set->want, entry) {
         struct kset_member key;

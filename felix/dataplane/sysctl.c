@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/file.h"
@@ -80,4 +81,19 @@ sysctl_workload(const char *ifname, bool ipv6, bool *ret_changed, struct err *er
         }
     }
     return true;
+}
+
+bool
+sysctl_neighbour_room(const char *family, uint64_t *ret_room)
+{
+    AUTO(str) struct str text = STR_INIT;
+    char path[PATH_ROOM];
+    char *end = NULL;
+
+    snprintf(path, sizeof path, "/proc/sys/net/%s/neigh/default/gc_thresh3", family);
+    if (!file_read(path, 64, &text, NULL)) {
+        return false;
+    }
+    *ret_room = strtoull(str_text(&text), &end, 10);
+    return end != str_text(&text);
 }

@@ -28,6 +28,7 @@ struct identity {
     struct family v4, v6;
     struct identity_state state;
     bool is_patching;
+    bool is_established; /* the addresses of 'state' were found to be ours alone */
 };
 
 struct identity *
@@ -153,6 +154,20 @@ add_annotation(struct json_object *annotations, const char *key, const char *val
     json_object_object_add(annotations, key, value ? json_object_new_string(value) : NULL);
 }
 
+/* An address that is not found just now stays as it was written; one that is not wanted goes. */
+static void
+add_address(struct json_object *annotations, const char *key, const struct family *family,
+            const struct prefix *written)
+{
+    char text[PREFIX_TEXT_MAX];
+
+    if (family->address.ip.family != 0 && !prefix_equal(&family->address, written)) {
+        add_annotation(annotations, key, prefix_format(&family->address, text));
+    } else if (written->ip.family != 0 && strcmp(family->wanted, "none") == 0) {
+        add_annotation(annotations, key, NULL);
+    }
+}
+
 static void
 patch(struct identity *identity, struct json_object *annotations)
 {
@@ -180,15 +195,9 @@ write_annotations(struct identity *identity, const struct node *node, const stru
     char text[PREFIX_TEXT_MAX];
     uint32_t asn = 0;
     struct json_object *annotations = json_object_new_object();
-    const struct prefix *a4 = &identity->v4.address;
-    const struct prefix *a6 = &identity->v6.address;
 
-    if (a4->ip.family && !prefix_equal(a4, &node->bgp_ip4)) {
-        add_annotation(annotations, "projectcalico.org/IPv4Address", prefix_format(a4, text));
-    }
-    if (a6->ip.family && !prefix_equal(a6, &node->bgp_ip6)) {
-        add_annotation(annotations, "projectcalico.org/IPv6Address", prefix_format(a6, text));
-    }
+    add_address(annotations, "projectcalico.org/IPv4Address", &identity->v4, &node->bgp_ip4);
+    add_address(annotations, "projectcalico.org/IPv6Address", &identity->v6, &node->bgp_ip6);
     if (!ip_equal(tunnel, &node->ipip_tunnel_ip)) {
         add_annotation(annotations, "projectcalico.org/IPv4IPIPTunnelAddr",
                        tunnel->family ? ip_format(tunnel, text) : NULL);
@@ -269,12 +278,24 @@ identity_update(struct identity *identity, struct netlink *netlink, const struct
         unsettled(identity, err.text);
         return;
     }
-    if (!find_addresses(identity, netlink, node, &err) ||
-        !is_unique(identity, nodes, &identity->v4.address, &err) ||
-        !is_unique(identity, nodes, &identity->v6.address, &err)) {
+    if (!find_addresses(identity, netlink, node, &err)) {
         unsettled(identity, err.text);
         return;
     }
+    bool is_established = identity->is_established &&
+                          prefix_equal(&identity->state.address4, &identity->v4.address) &&
+                          prefix_equal(&identity->state.address6, &identity->v6.address);
+    if (!is_unique(identity, nodes, &identity->v4.address, &err) ||
+        !is_unique(identity, nodes, &identity->v6.address, &err)) {
+        if (!is_established) {
+            unsettled(identity, err.text);
+            return;
+        }
+        /* Who came second has to give way: a mistake elsewhere does not take a working node down.
+         */
+        log_error_every(60, "%s; this node had it first and goes on", err.text);
+    }
+    identity->is_established = true;
     identity->state.address4 = identity->v4.address;
     identity->state.address6 = identity->v6.address;
     identity->state.is_settled = write_annotations(identity, node, tunnel_address);

@@ -200,6 +200,19 @@ def test_deletion_is_answered_at_once_and_the_address_stays_until_the_link_is_go
     kept.unlink()
 
 
+def test_a_deletion_that_was_promised_is_done_after_a_kill(node):
+    pods = [node.add_felix_pod(f"gone-{i}", 20 + i) for i in range(4)]
+    for pod in pods:
+        node.del_felix_pod(pod)
+    node.felix.kill9()  # most of the links are still there: each takes the kernel 20 ms or more
+    node.start_canal()
+    wait_for(lambda: not any(pod.host_ifname in node.netns.run(["ip", "-o", "link"]) for pod in pods), 10,
+             "the links to go")
+    wait_for(lambda: not any(p.exists() for pod in pods for p in node.address_files(pod)), 5,
+             "the addresses to be free")
+    wait_for(lambda: not list((node.run_dir / "endpoints").iterdir()), 5, "no file to be left")
+
+
 def test_a_pod_made_anew_under_the_same_name_takes_over_its_interface(node):
     pod = node.add_felix_pod("sts-0", 5)
     old = pod.container_id

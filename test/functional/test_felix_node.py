@@ -1,0 +1,267 @@
+"""canal-felix and its Node object: addresses, annotations, duplicates, condition, pools; bad objects."""
+
+import pytest
+
+from felix_nodes import REFRESH, FelixCluster, stays
+from lab import LabError, ZoneSpec, wait_for
+from lab.cluster import BUILD
+from lab.lab import ROOT
+
+CRD = "crd.projectcalico.org/v1"
+BIRD = 'log stderr all;\nrouter id 10.1.0.11;\nprotocol device {{}}\n{}'
+
+
+@pytest.fixture(name="cluster", scope="module")
+def cluster_fixture():
+    with FelixCluster([ZoneSpec("a", ["a1", "a2"])],
+                      settings={**REFRESH, "CANAL_NETWORK_UNAVAILABLE_AFTER": "2s"}) as cluster:
+        cluster.start_nodes()
+        yield cluster
+
+
+@pytest.fixture(name="node")
+def node_fixture(cluster):
+    """Node a1 with default settings, ready, as it was made."""
+    node = cluster.node("a1")
+    yield node
+    node.netns.ip("address flush dev lo scope global")
+    if node.bird is not None:
+        node.bird.kill9()
+    node.felix.kill9()
+    node.settings = {}
+    cluster.api.patch("Node", "a1", {"metadata": {"annotations": {
+        f"projectcalico.org/{key}": None for key in ("ASNumber", "IPv4Address", "IPv6Address")}}})
+    cluster.api.patch_status("Node", "a1", node.object()["status"])
+    node.start_canal()
+    node.wait_ready()
+
+
+def annotation(node, key):
+    return node.annotations().get(f"projectcalico.org/{key}")
+
+
+def expect(node, key, value, deadline=10):
+    wait_for(lambda: annotation(node, key) == value, deadline,
+             lambda: f"{key} to be {value}; it is {annotation(node, key)}; {node.felix.tail(5)}")
+
+
+def test_addresses_are_written_once(node):
+    assert annotation(node, "IPv4Address") == f"{node.ip4}/24"
+    assert annotation(node, "IPv6Address") == f"{node.ip6}/64"
+    assert annotation(node, "IPv4IPIPTunnelAddr") is None
+    version = node.lab.api.client.get("Node", "a1")["metadata"]["resourceVersion"]
+    node.restart_felix()
+    node.wait_ready()
+    wait_for(lambda: node.condition()[0] == "False", 10, "the condition")
+    annotations = node.annotations()
+    node.lab.api.patch("Node", "a1", {"metadata": {"labels": {"seen": "yes"}}})
+    stays(lambda: node.annotations() == annotations, 1, "the annotations")
+    assert version
+
+
+@pytest.mark.parametrize("settings, ipv4, ipv6", [
+    ({"IP_AUTODETECTION_METHOD": "first-found"}, "10.1.0.11/24", "fd00:1::b/64"),
+    ({"IP_AUTODETECTION_METHOD": "interface=extra.*"}, "192.168.7.1/25", "fd00:1::b/64"),
+    ({"IP_AUTODETECTION_METHOD": "skip-interface=eth0", "IP6_AUTODETECTION_METHOD": "skip-interface=eth0"},
+     "192.168.7.1/25", "fd00:77::1/64"),
+    ({"IP_AUTODETECTION_METHOD": "cidr=192.168.0.0/16", "IP6_AUTODETECTION_METHOD": "cidr=fd00:77::/32"},
+     "192.168.7.1/25", "fd00:77::1/64"),
+    ({"IP_AUTODETECTION_METHOD": "can-reach=192.168.7.99", "IP6_AUTODETECTION_METHOD": "can-reach=fd00:1::99"},
+     "192.168.7.1/25", "fd00:1::b/64"),
+    ({"IP": "192.168.7.1", "IP6": "fd00:77::1/60"}, "192.168.7.1/25", "fd00:77::1/60"),
+    ({"IP6": "none", "AS": "64999"}, "10.1.0.11/24", None),
+])
+def test_every_way_to_find_the_address(node, settings, ipv4, ipv6):
+    node.netns.ip("link add extra0 type bridge", "address add 192.168.7.1/25 dev extra0",
+                  "address add fd00:77::1/64 dev extra0 nodad", "link set extra0 up",
+                  "route replace 192.168.7.0/25 dev extra0 src 192.168.7.1")
+    try:
+        node.restart_felix(**settings)
+        expect(node, "IPv4Address", ipv4)
+        expect(node, "IPv6Address", ipv6)
+        if "AS" in settings:
+            expect(node, "ASNumber", settings["AS"])
+        node.wait_ready()
+    finally:
+        node.netns.ip("link del extra0")
+
+
+def test_without_an_internal_ip_the_first_address_found_is_taken(node):
+    node.felix.kill9()
+    node.lab.api.patch_status("Node", "a1", {"addresses": [{"type": "Hostname", "address": "a1"}]})
+    node.lab.api.patch("Node", "a1", {"metadata": {"annotations": {"projectcalico.org/IPv4Address": None}}})
+    node.start_canal()
+    expect(node, "IPv4Address", f"{node.ip4}/24")
+
+
+def test_an_address_that_changes_is_followed_at_once(node):
+    node.restart_felix(IP_AUTODETECTION_METHOD="cidr=192.168.0.0/16", AUTODETECT_POLL_INTERVAL="1000s")
+    wait_for(lambda: "no IPv4 address" in node.readiness()[1], 10, "the reason")
+    assert node.readiness()[0] == 503
+    node.netns.ip("link add extra0 type bridge", "link set extra0 up", "address add 192.168.7.1/25 dev extra0")
+    try:
+        expect(node, "IPv4Address", "192.168.7.1/25", 3)
+        node.netns.ip("address del 192.168.7.1/25 dev extra0", "address add 192.168.7.2/24 dev extra0")
+        expect(node, "IPv4Address", "192.168.7.2/24", 3)
+        wait_for(lambda: node.set_members("cali40all-hosts-net") >= {"192.168.7.2", node.ip4}, 5, "the set")
+        assert "192.168.7.1" not in node.set_members("cali40all-hosts-net")
+    finally:
+        node.netns.ip("link del extra0")
+
+
+def test_two_nodes_with_one_address_are_both_named_and_the_second_waits(node):
+    first = node.lab.node("a2")
+    before = annotation(first, "IPv4Address")
+    node.netns.ip(f"address add {first.ip4}/32 dev lo")
+    node.restart_felix(IP=first.ip4)
+    wait_for(lambda: f"address {first.ip4} is also that of node a2" in node.log(), 10, "the error")
+    assert "Node a1" in node.log()
+    wait_for(lambda: "is also that of node a2" in node.readiness()[1], 5, "the reason")
+    assert not node.felix_request({"op": "status"})["ready"]
+    stays(lambda: annotation(node, "IPv4Address") == f"{node.ip4}/24", 1, "the old annotation")
+    assert first.felix_ready() and annotation(first, "IPv4Address") == before
+    node.netns.ip("address flush dev lo scope global")
+    # Somebody writes the address of a1 to another node, while a1 works with it: a1 goes on.
+    node.restart_felix(IP="autodetect")
+    node.wait_ready()
+    twin = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "twin"},
+            "status": {"addresses": [{"type": "InternalIP", "address": node.ip4}]}}
+    node.lab.api.client.load([twin])
+    wait_for(lambda: "this node had it first" in node.log(), 10, "the error")
+    assert node.felix_ready()
+    node.lab.api.delete("Node", "twin")
+    wait_for(lambda: node.set_members("cali40all-hosts-net") == {node.ip4, first.ip4}, 10,
+             "the address to stay when the twin goes")
+
+
+def test_the_check_for_duplicates_can_be_switched_off(node):
+    first = node.lab.node("a2")
+    node.netns.ip(f"address add {first.ip4}/32 dev lo")
+    node.restart_felix(IP=first.ip4, DISABLE_NODE_IP_CHECK="true")
+    expect(node, "IPv4Address", f"{first.ip4}/32")
+
+
+def test_the_condition_follows_health_both_ways(node):
+    wait_for(lambda: node.condition()[:2] == ("False", "CanalIsUp"), 10, "the condition")
+    node.restart_felix(IP_AUTODETECTION_METHOD="interface=extra0")
+    wait_for(lambda: node.condition()[0] == "True", 10, "the condition to become true")
+    assert "interface=extra0" in node.condition()[2]
+    node.netns.ip("link add extra0 type bridge", "link set extra0 up", "address add 192.168.7.1/25 dev extra0")
+    try:
+        wait_for(lambda: node.condition()[0] == "False", 5, "the condition to become false")
+    finally:
+        node.netns.ip("link del extra0")
+
+
+def test_a_short_illness_is_no_condition(node):
+    node.restart_felix(IP_AUTODETECTION_METHOD="interface=extra0", CANAL_NETWORK_UNAVAILABLE_AFTER="1000s")
+    wait_for(lambda: node.readiness()[0] == 503, 10, "to be unready")
+    stays(lambda: node.condition()[0] == "False", 3, "the condition")
+
+
+def test_the_condition_asks_bird(node):
+    node.restart_felix(CALICO_NETWORKING_BACKEND="bird")
+    wait_for(lambda: node.condition()[0] == "True" and "BIRD" in node.condition()[2], 15, "no BIRD to be told")
+    peer = "protocol bgp nobody {{ local as 64512; neighbor 10.1.0.99 as 64512; ipv4 {{}}; }}\n"
+    node.start_bird(BIRD.format(""))
+    wait_for(lambda: node.condition()[0] == "False", 15, "a BIRD without peers to be healthy")
+    node.bird_conf.write_text(BIRD.format(peer.format()))
+    node.birdc("configure")
+    wait_for(lambda: node.condition()[0] == "True", 15, "a BIRD without a session to be told")
+    assert "none of 1 BGP peers" in node.condition()[2]
+    assert node.felix_ready(), "the pods of this node do not wait for BGP"
+
+
+def test_pools_are_followed_live(node):
+    all_pools = lambda: node.set_members("cali40all-ipam-pools")
+    masq = lambda: node.set_members("cali40masq-ipam-pools")
+    node.lab.api.create({"apiVersion": CRD, "kind": "IPPool", "metadata": {"name": "more"},
+                         "spec": {"cidr": "10.77.0.0/16", "natOutgoing": True}})
+    wait_for(lambda: "10.77.0.0/16" in all_pools() & masq(), 5, "the new pool")
+    node.lab.set_pool("more", natOutgoing=False)
+    wait_for(lambda: "10.77.0.0/16" not in masq(), 5, "no masquerade")
+    assert "10.77.0.0/16" in all_pools()
+    node.lab.set_pool("more", disabled=True)
+    wait_for(lambda: "10.77.0.0/16" not in all_pools(), 5, "a disabled pool to be none")
+    node.lab.api.delete("IPPool", "more")
+    wait_for(lambda: all_pools() == {"10.244.0.0/16"}, 5, "the pool to go")
+
+
+def test_nodes_outside_the_cluster_may_send_ipip_when_they_are_named(node):
+    node.restart_felix(FELIX_EXTERNALNODESCIDRLIST="192.0.2.0/24, 0.0.0.0/0,bad")
+    node.wait_ready()
+    wanted = {"0.0.0.0/1", "128.0.0.0/1", "192.0.2.0/24"}
+    stays(lambda: wanted <= node.set_members("cali40all-hosts-net"), 5, "the prefixes, over resyncs")
+    assert "ExternalNodesCIDRList: 'bad'" in node.log()
+    assert node.metric("canal_felix_repaired_total") == 0
+
+
+def test_the_mtu_of_the_node_is_followed(node):
+    mtu = lambda: (node.felix_request({"op": "status"})["mtu"], (node.state_dir / "mtu").read_text().strip())
+    assert mtu() == (1500, "1500")
+    node.netns.ip("link set eth0 mtu 1400")
+    wait_for(lambda: mtu() == (1400, "1400"), 3, "the smaller MTU")
+    node.netns.ip("link set eth0 mtu 1500")
+    wait_for(lambda: mtu() == (1500, "1500"), 3, "the old MTU")
+
+
+def test_bad_objects_are_named_and_harm_nothing(node):
+    hostile = '10.0.0.1"; } -j ACCEPT\n-A INPUT'
+    bad = [
+        {"apiVersion": CRD, "kind": "IPPool", "metadata": {"name": "bad-cidr"}, "spec": {"cidr": "10.0.0.0/33"}},
+        {"apiVersion": CRD, "kind": "IPPool", "metadata": {"name": "hostile-cidr"}, "spec": {"cidr": hostile}},
+        {"apiVersion": "v1", "kind": "Node",
+         "metadata": {"name": "hostile", "annotations": {"projectcalico.org/IPv4Address": hostile,
+                                                         "x": "y" * 65536}},
+         "spec": {"podCIDRs": [hostile, "10.244.300.0/24"]},
+         "status": {"addresses": [{"type": "InternalIP", "address": hostile}]}},
+        {"apiVersion": "v1", "kind": "Pod",
+         "metadata": {"name": "hostile", "namespace": "default", "labels": {"x": hostile}},
+         "spec": {"nodeName": "a1"}, "status": {"podIP": hostile, "phase": 7}},
+    ]
+    node.lab.api.client.load(bad)
+    for text in ("IPPool bad-cidr: spec.cidr", "IPPool hostile-cidr: spec.cidr", "Node hostile: spec.podCIDRs[0]"):
+        wait_for(lambda t=text: t in node.log(), 10, f"the log to say: {text}")
+    pod = node.add_felix_pod("fine", 5)
+    assert node.is_programmed(pod)
+    assert node.set_members("cali40all-ipam-pools") == {"10.244.0.0/16"}
+    assert node.set_members("cali40all-hosts-net") == {n.ip4 for n in node.lab.nodes.values()}
+    assert not [r for r in node.own_rules() if "ACCEPT" in r and "INPUT" in r and "ipencap" not in r]
+    assert node.felix_ready()
+    for obj in bad:
+        node.lab.api.delete(obj["kind"], obj["metadata"]["name"], obj["metadata"].get("namespace"))
+    node.clear_pods()
+
+
+def test_without_the_ipip_module_the_rest_works_and_the_reason_is_told(node):
+    node.lab.set_pool("pods4", ipipMode="CrossSubnet")
+    try:
+        pod = node.add_felix_pod("fine", 5)
+        assert node.is_programmed(pod)
+        if "tunl0" in node.netns.run(["ip", "-o", "link"]):
+            wait_for(node.felix_ready, 10, "the tunnel")
+        else:
+            wait_for(lambda: "load the kernel module ipip" in node.log(), 5, "the reason")
+            failures = node.metric("felix_int_dataplane_failures")
+            wait_for(lambda: node.metric("felix_int_dataplane_failures") > failures, 10, "another try")
+            # A pod more does not hide it.
+            node.add_felix_pod("two", 6)
+            with pytest.raises(LabError, match="load the kernel module ipip"):
+                node.felix_ready()
+        assert annotation(node, "IPv4IPIPTunnelAddr") == node.pod_cidr4.replace(".0/24", ".1")
+    finally:
+        node.lab.set_pool("pods4", ipipMode="Never")
+        node.clear_pods()
+    wait_for(node.felix_ready, 10, "felix to be ready")
+    expect(node, "IPv4IPIPTunnelAddr", None)
+
+
+def test_bad_settings_are_named(node):
+    for name, value in (("IP_AUTODETECTION_METHOD", "interface=["), ("IP", "10.0.0.0/99"),
+                        ("FELIX_INTERFACEPREFIX", "cali;x"), ("FELIX_HEALTHPORT", "0")):
+        done = node.netns.run([str(BUILD / "canal-felix")], check=False, timeout=2,
+                              env={"NODENAME": "x", "KUBECONFIG": "/nonexistent",
+                                   "CANAL_RUN_DIR": str(node.dir / "other"),
+                                   "CANAL_STATE_DIR": str(node.dir / "other"), name: value})
+        assert value[:4] in done or name in done, (name, done)
+    assert ROOT.exists()
