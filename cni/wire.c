@@ -454,26 +454,30 @@ struct address_search {
 };
 
 static int
+on_address_attr(const struct nlattr *attr, void *owner)
+{
+    struct address_search *search = owner;
+    uint16_t type = mnl_attr_get_type(attr);
+    size_t len = ip_bits(&search->ip->ip) / 8;
+
+    if ((type == IFA_LOCAL || type == IFA_ADDRESS) && mnl_attr_get_payload_len(attr) == len &&
+        memcmp(mnl_attr_get_payload(attr), search->ip->ip.bytes, len) == 0) {
+        search->found = true;
+    }
+    return MNL_CB_OK;
+}
+
+static int
 on_address(const struct nlmsghdr *header, void *owner)
 {
     struct address_search *search = owner;
     const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(header);
-    const struct nlattr *attr = NULL;
 
     if ((int)ifa->ifa_index != search->index || ifa->ifa_family != ip_af(&search->ip->ip) ||
         ifa->ifa_prefixlen != search->ip->len) {
         return MNL_CB_OK;
     }
-    mnl_attr_for_each(attr, header, sizeof *ifa)
-    {
-        uint16_t type = mnl_attr_get_type(attr);
-        if ((type == IFA_LOCAL || type == IFA_ADDRESS) &&
-            mnl_attr_get_payload_len(attr) == ip_bits(&search->ip->ip) / 8 &&
-            memcmp(mnl_attr_get_payload(attr), search->ip->ip.bytes,
-                   ip_bits(&search->ip->ip) / 8) == 0) {
-            search->found = true;
-        }
-    }
+    mnl_attr_parse(header, sizeof *ifa, on_address_attr, search);
     return MNL_CB_OK;
 }
 
@@ -483,18 +487,23 @@ struct route_search {
 };
 
 static int
+on_route_attr(const struct nlattr *attr, void *owner)
+{
+    struct route_search *search = owner;
+
+    if (mnl_attr_get_type(attr) == RTA_OIF) {
+        search->index = (int)mnl_attr_get_u32(attr);
+    }
+    return MNL_CB_OK;
+}
+
+static int
 on_route(const struct nlmsghdr *header, void *owner)
 {
     struct route_search *search = owner;
     const struct rtmsg *rtm = mnl_nlmsg_get_payload(header);
-    const struct nlattr *attr = NULL;
 
-    mnl_attr_for_each(attr, header, sizeof *rtm)
-    {
-        if (mnl_attr_get_type(attr) == RTA_OIF) {
-            search->index = (int)mnl_attr_get_u32(attr);
-        }
-    }
+    mnl_attr_parse(header, sizeof *rtm, on_route_attr, search);
     search->is_default = rtm->rtm_dst_len == 0;
     return MNL_CB_OK;
 }

@@ -25,6 +25,9 @@ LOG_MODULE("felix");
 #define TICK_MS 2000
 #define IPIP_OVERHEAD 20
 #define N_FAMILIES 2
+#define CLIENTS_MAX 1024
+#define QUEUED_MAX (16 * 1024 * 1024)
+#define CLIENT_IDLE_MS 60000
 
 static uint8_t
 family_of(size_t i)
@@ -593,7 +596,15 @@ open_files(struct felix *felix, struct err *err)
     requests_resume(felix);
     str_clear(&path);
     str_addf(&path, "%s/felix.sock", settings->run_dir);
-    return server_new(felix->loop, path.text, requests_handle, felix, &felix->server, err);
+    const struct unix_server_spec socket = {.path = path.text,
+                                            .mode = 0600,
+                                            .max_clients = CLIENTS_MAX,
+                                            .max_line = PROTO_LINE_MAX,
+                                            .max_queued = QUEUED_MAX,
+                                            .idle_ms = CLIENT_IDLE_MS,
+                                            .line = requests_handle,
+                                            .owner = felix};
+    return unix_server_new(felix->loop, &socket, &felix->server, err);
 }
 
 static bool
@@ -671,7 +682,7 @@ void
 felix_stop(struct felix *felix)
 {
     felix->is_stopping = true;
-    server_free(felix->server);
+    unix_server_free(felix->server);
     monitor_free(felix->monitor);
     feed_free(felix->feed);
     bgp_health_free(felix->bgp);

@@ -14,10 +14,10 @@
 #include "felix/node/bgp_health.h"
 #include "felix/node/condition.h"
 #include "felix/node/identity.h"
-#include "felix/server/server.h"
 #include "felix/workloads.h"
 #include "lib/feed/feed.h"
 #include "lib/loop/kick.h"
+#include "lib/loop/unix_server.h"
 #include "lib/metrics/http_server.h"
 #include "lib/netlink/monitor.h"
 
@@ -75,7 +75,7 @@ struct felix {
     struct bgp_health *bgp;
 
     /* people and plugin */
-    struct server *server;
+    struct unix_server *server;
     VEC(struct waiting) waiting;
     VEC(struct release *) unreaped; /* pods whose link could not be deleted yet */
     struct metrics *metrics;

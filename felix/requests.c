@@ -17,13 +17,20 @@ LOG_MODULE("cni");
 #define CODE_NOT_THERE 100
 #define WAITING_MAX_MS 120000
 
+/* The message ends in a newline, which the server adds by itself. */
+static void
+send_line(struct felix *felix, uint64_t client, const struct str *line)
+{
+    unix_server_send(felix->server, client, line->text, line->len - 1);
+}
+
 static void
 send_reply(struct felix *felix, uint64_t client, const struct proto_reply *reply)
 {
     AUTO(str) struct str line = STR_INIT;
 
     proto_reply_write(reply, &line);
-    server_reply(felix->server, client, line.text, line.len);
+    send_line(felix, client, &line);
 }
 
 static void
@@ -38,7 +45,7 @@ refuse(struct felix *felix, uint64_t client, int code, const char *reason)
     AUTO(str) struct str line = STR_INIT;
 
     proto_refuse(&line, code, reason);
-    server_reply(felix->server, client, line.text, line.len);
+    send_line(felix, client, &line);
 }
 
 static bool
@@ -353,7 +360,7 @@ list_endpoints(struct felix *felix, uint64_t client)
     json_object_object_add(json, "endpoints", listing.array);
     str_addf(&line, "%s\n", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
     json_object_put(json);
-    server_reply(felix->server, client, line.text, line.len);
+    send_line(felix, client, &line);
 }
 
 void

@@ -312,47 +312,67 @@ endpoints_apply(struct endpoints *endpoints, struct err *err)
     return good;
 }
 
+#define ROUTE_KEY_MAX (PREFIX_TEXT_MAX + 16)
+
+static const char *
+route_key(int index, const struct prefix *dst, char ret_key[ROUTE_KEY_MAX])
+{
+    char text[PREFIX_TEXT_MAX];
+
+    snprintf(ret_key, ROUTE_KEY_MAX, "%d %s", index, prefix_format(dst, text));
+    return ret_key;
+}
+
+static void
+mark_missing(struct endpoints *endpoints, struct endpoint *endpoint, uint8_t family,
+             const struct table *present)
+{
+    char key[ROUTE_KEY_MAX];
+
+    for (size_t i = 0; i < endpoint->n_ips; i++) {
+        const struct prefix *ip = &endpoint->ips[i];
+        if (ip->ip.family == family && !table_get(present, route_key(endpoint->index, ip, key))) {
+            endpoints->n_repaired += endpoint->is_programmed;
+            make_dirty(endpoints, endpoint);
+        }
+    }
+}
+
+static void
+mark_stale(struct endpoints *endpoints, const struct endpoint *endpoint, const route_vec *routes)
+{
+    VEC_FOREACH (routes, route) {
+        if (route->index == endpoint->index && route->dst.len == ip_bits(&route->dst.ip) &&
+            !has_ip(endpoint->ips, endpoint->n_ips, &route->dst)) {
+            VEC_PUSH(&endpoints->stale, *route);
+        }
+    }
+}
+
 static bool
 resync_family(struct endpoints *endpoints, uint8_t family, struct err *err)
 {
     route_vec routes = VEC_INIT;
-    struct table *present = table_new(); /* route.dst + index of ours */
+    struct table *present = table_new(); /* index and prefix of our routes */
+    bool good =
+        route_list(endpoints->spec.netlink, family, endpoints->spec.route_protocol, &routes, err);
 
-    if (!route_list(endpoints->spec.netlink, family, endpoints->spec.route_protocol, &routes,
-                    err)) {
-        table_free(present, NULL);
-        VEC_DONE(&routes);
-        return false;
-    }
-    VEC_FOREACH (&routes, route) {
-        char key[PREFIX_TEXT_MAX + 16];
-        char text[PREFIX_TEXT_MAX];
-        snprintf(key, sizeof key, "%d %s", route->index, prefix_format(&route->dst, text));
-        table_put(present, key, endpoints);
-    }
-    TABLE_FOREACH (endpoints->by_name, entry) {
-        struct endpoint *endpoint = table_value(entry);
-        for (size_t i = 0; i < endpoint->n_ips && endpoint->index > 0; i++) {
-            char key[PREFIX_TEXT_MAX + 16];
-            char text[PREFIX_TEXT_MAX];
-            snprintf(key, sizeof key, "%d %s", endpoint->index,
-                     prefix_format(&endpoint->ips[i], text));
-            if (endpoint->ips[i].ip.family == family && !table_get(present, key)) {
-                endpoints->n_repaired += endpoint->is_programmed;
-                make_dirty(endpoints, endpoint);
-            }
-        }
+    if (good) {
         VEC_FOREACH (&routes, route) {
-            if (route->index == endpoint->index && endpoint->index > 0 &&
-                route->dst.len == ip_bits(&route->dst.ip) &&
-                !has_ip(endpoint->ips, endpoint->n_ips, &route->dst)) {
-                VEC_PUSH(&endpoints->stale, *route);
+            char key[ROUTE_KEY_MAX];
+            table_put(present, route_key(route->index, &route->dst, key), endpoints);
+        }
+        TABLE_FOREACH (endpoints->by_name, entry) {
+            struct endpoint *endpoint = table_value(entry);
+            if (endpoint->index > 0) {
+                mark_missing(endpoints, endpoint, family, present);
+                mark_stale(endpoints, endpoint, &routes);
             }
         }
     }
     table_free(present, NULL);
     VEC_DONE(&routes);
-    return true;
+    return good;
 }
 
 bool

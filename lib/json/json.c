@@ -72,15 +72,15 @@ json_path(const struct json_at *at, const char *key, char ret_text[JSON_PATH_MAX
     return ret_text;
 }
 
-bool
-json_wrap(const struct json_at *at, const char *key, struct err *err)
+void
+json_add_path(const struct json_at *at, const char *key, struct err *err)
 {
     char path[JSON_PATH_MAX];
 
     if (!err || json_path(at, key, path)[0] == '\0') {
-        return false;
+        return;
     }
-    return err_wrap(err, "%s", path);
+    err_add_context(err, "%s", path);
 }
 
 static const char *

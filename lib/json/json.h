@@ -46,7 +46,8 @@ struct json_at json_root(struct json_object *json);
  * key that is not a plain word is shown as ["key"]. Returns ret_text. */
 const char *json_path(const struct json_at *at, const char *key, char ret_text[JSON_PATH_MAX]);
 /* err_wrap() with the path of 'at' and 'key' (NULL: of 'at' itself); returns false. */
-bool json_wrap(const struct json_at *at, const char *key, struct err *err);
+#define json_wrap(at, key, err) (json_add_path((at), (key), (err)), false)
+void json_add_path(const struct json_at *at, const char *key, struct err *err);
 
 /* Absent and optional: true, and *ret_at has json NULL; getters on it find everything absent. */
 MUST_CHECK bool json_get_object(const struct json_at *at, const char *key, enum json_need need,

@@ -36,7 +36,7 @@ kset_type_name(enum kset_type type)
 }
 
 /* libipset prints errors; this keeps the text instead. */
-static int
+static int __attribute__((format(printf, 4, 5)))
 on_complaint(struct ipset *lib, void *owner, int status, const char *format, ...)
 {
     struct kset_link *link = owner;
@@ -367,6 +367,13 @@ read_member(struct kset_state *state, const struct nlattr *data)
 }
 
 static int
+on_member(const struct nlattr *attr, void *owner)
+{
+    read_member(owner, attr);
+    return MNL_CB_OK;
+}
+
+static int
 on_set(const struct nlmsghdr *header, void *owner)
 {
     struct kset_state *state = owner;
@@ -389,11 +396,7 @@ on_set(const struct nlmsghdr *header, void *owner)
         }
     }
     if (attrs[IPSET_ATTR_ADT]) {
-        const struct nlattr *member = NULL;
-        mnl_attr_for_each_nested(member, attrs[IPSET_ATTR_ADT])
-        {
-            read_member(state, member);
-        }
+        mnl_attr_parse_nested(attrs[IPSET_ATTR_ADT], on_member, state);
     }
     return MNL_CB_OK;
 }

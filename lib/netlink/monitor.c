@@ -65,7 +65,7 @@ handle_route(struct monitor *monitor, const struct nlmsghdr *header)
     case RTM_DELLINK:
         found.event = header->nlmsg_type == RTM_NEWLINK ? MONITOR_LINK : MONITOR_LINK_GONE;
         /* AF_BRIDGE messages speak of ports, not of links. */
-        if (((const struct ifinfomsg *)NLMSG_DATA(header))->ifi_family == AF_UNSPEC &&
+        if (((const struct ifinfomsg *)(const void *)(header + 1))->ifi_family == AF_UNSPEC &&
             link_parse(header, &found.link)) {
             monitor->notify(monitor->owner, &found);
         }
@@ -113,9 +113,9 @@ on_readable(uv_poll_t *poll, int status, int events)
         if (n <= 0) {
             return;
         }
-        int rest = (int)n;
-        const struct nlmsghdr *header = (const void *)monitor->buffer;
-        for (; NLMSG_OK(header, rest); header = (const void *)NLMSG_NEXT(header, rest)) {
+        /* libnl walks the messages; it does not change them. */
+        struct nlmsghdr *header = (void *)monitor->buffer;
+        for (int rest = (int)n; nlmsg_ok(header, rest); header = nlmsg_next(header, &rest)) {
             source->handle(monitor, header);
         }
     }
