@@ -99,7 +99,8 @@ read_basics(const struct json_at *root, struct cni_config *config, struct err *e
     }
     config->name = xstrdup(name);
     config->mtu = (uint32_t)mtu;
-    config->timeout_ms = (uint64_t)timeout_s * 1000;
+    /* 0 is Calico's default and means "do not wait" there; here a pod without route is no pod. */
+    config->timeout_ms = (uint64_t)(timeout_s > 0 ? timeout_s : TIMEOUT_DEFAULT_S) * 1000;
     config->felix_socket = text_or(socket, socket_default.text);
     config->state_dir = text_or(state_dir, "/var/lib/canal");
     return true;
@@ -143,15 +144,15 @@ add_range(const struct json_at *range, const char *subnet, struct cni_config *co
     return true;
 }
 
+/* ipam.ranges, runtimeConfig.ipRanges */
 static bool
-read_ranges(const struct json_at *ipam, struct cni_config *config, struct err *err)
+read_range_sets(const struct json_at *at, const char *key, struct cni_config *config,
+                struct err *err)
 {
     struct json_at sets;
     const char *subnet = NULL;
 
-    if (!json_get_string(ipam, "subnet", JSON_OPTIONAL, &subnet, err) ||
-        (subnet && !add_range(ipam, subnet, config, err)) ||
-        !json_get_array(ipam, "ranges", JSON_OPTIONAL, &sets, err)) {
+    if (!json_get_array(at, key, JSON_OPTIONAL, &sets, err)) {
         return false;
     }
     for (size_t i = 0; i < json_len(&sets); i++) {
@@ -173,6 +174,20 @@ read_ranges(const struct json_at *ipam, struct cni_config *config, struct err *e
 }
 
 static bool
+read_ranges(const struct json_at *root, const struct json_at *ipam, struct cni_config *config,
+            struct err *err)
+{
+    const char *subnet = NULL;
+    struct json_at runtime;
+
+    return json_get_object(root, "runtimeConfig", JSON_OPTIONAL, &runtime, err) &&
+           read_range_sets(&runtime, "ipRanges", config, err) &&
+           json_get_string(ipam, "subnet", JSON_OPTIONAL, &subnet, err) &&
+           (!subnet || add_range(ipam, subnet, config, err)) &&
+           read_range_sets(ipam, "ranges", config, err);
+}
+
+static bool
 read_ipam(const struct json_at *root, struct cni_config *config, struct err *err)
 {
     struct json_at ipam;
@@ -191,7 +206,7 @@ read_ipam(const struct json_at *root, struct cni_config *config, struct err *err
     if (config->is_delegated) {
         return !strchr(config->ipam_type, '/') || err_set(err, "ipam.type: a name is wanted");
     }
-    if (!read_ranges(&ipam, config, err)) {
+    if (!read_ranges(root, &ipam, config, err)) {
         return false;
     }
     config->use_pod_cidrs |= config->ranges[0].n == 0 && config->ranges[1].n == 0;

@@ -16,8 +16,9 @@
 #include "lib/base/str.h"
 
 #define FILE_MAX 1024
-/* A file this young may belong to an ADD whose interface is not there yet. */
-#define YOUNG_S 60
+/* A file this young may belong to an ADD whose interface is not there yet: longer than felix may be
+ * waited for (policy_setup_timeout_seconds). */
+#define YOUNG_S 700
 /* Addresses tried in one allocation: a full /16 fits. */
 #define TRIES_MAX 70000
 
@@ -136,11 +137,31 @@ ipam_files_of(const struct ipam *ipam, const char *container_id, const char *ifn
 }
 
 void
-ipam_release(const path_vec *paths)
+ipam_release(const struct ipam *ipam, const char *container_id, const char *ifname)
 {
-    VEC_FOREACH (paths, path) {
+    path_vec paths = VEC_INIT;
+
+    ipam_files_of(ipam, container_id, ifname, &paths);
+    VEC_FOREACH (&paths, path) {
         unlink(*path);
     }
+    ipam_paths_done(&paths);
+}
+
+static void
+sweep_file(void *owner, const char *path, const char *container_id, const char *ifname)
+{
+    (void)owner;
+    (void)ifname;
+    if (container_id[0] == '\0') {
+        unlink(path);
+    }
+}
+
+void
+ipam_sweep(const struct ipam *ipam)
+{
+    ipam_each(ipam, sweep_file, NULL);
 }
 
 void
@@ -201,6 +222,14 @@ address_path(const struct ipam *ipam, const struct ip *ip, struct str *path)
     str_addf(path, "%s/%s", ipam->dir, ip_format(ip, text));
 }
 
+static bool
+is_nobodys(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && info.st_size == 0;
+}
+
 /* Creates the address's file; false when it is taken. */
 static bool
 take(struct ipam *ipam, const struct ip *ip, const struct cni_env *env)
@@ -212,7 +241,8 @@ take(struct ipam *ipam, const struct ip *ip, const struct cni_env *env)
         return false;
     }
     address_path(ipam, ip, &path);
-    AUTO_FD int fd = open(path.text, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int flags = is_nobodys(path.text) ? O_TRUNC : O_EXCL;
+    AUTO_FD int fd = open(path.text, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
     if (fd < 0) {
         return false;
     }
@@ -310,19 +340,38 @@ search(struct ipam *ipam, size_t family, const ipam_range_vec *ranges, const str
     return false;
 }
 
+/* Nothing that is older than the running kernel is young; and a clock that was set back must not
+ * make a file young for ever. */
+static bool
+is_young(const char *path)
+{
+    struct stat info;
+    struct timespec now;
+    struct timespec up;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_BOOTTIME, &up);
+    if (stat(path, &info) != 0) {
+        return true;
+    }
+    int64_t age_s = now.tv_sec - info.st_mtim.tv_sec;
+    return age_s > -YOUNG_S && age_s < YOUNG_S && age_s <= up.tv_sec;
+}
+
+static bool
+is_alive(const struct ipam *ipam, const char *path, const char *container_id)
+{
+    struct ip ip;
+
+    return is_young(path) || !ip_parse(strrchr(path, '/') + 1, &ip, NULL) ||
+           wire_is_routed_to_pod(ipam->wire, &ip) || wire_has_alias(ipam->wire, container_id);
+}
+
 static void
 reclaim_file(void *owner, const char *path, const char *container_id, const char *ifname)
 {
-    const struct ipam *ipam = owner;
-    struct stat info;
-    struct ip ip;
-
     (void)ifname;
-    if (stat(path, &info) != 0 || time(NULL) - info.st_mtime < YOUNG_S ||
-        !ip_parse(strrchr(path, '/') + 1, &ip, NULL)) {
-        return;
-    }
-    if (!wire_is_routed_to_pod(ipam->wire, &ip) && !wire_has_alias(ipam->wire, container_id)) {
+    if (!is_alive(owner, path, container_id)) {
         unlink(path);
     }
 }
@@ -375,49 +424,44 @@ allocate_family(struct ipam *ipam, size_t family, const ipam_range_vec *ranges,
                     ipam->dir);
 }
 
-/* An address that an earlier ADD of this very attachment left behind, before it was killed. */
-static bool
-find_own(const path_vec *own, size_t family, struct ip *ret_ip)
-{
-    VEC_FOREACH (own, path) {
-        struct ip ip;
-        if (ip_parse(strrchr(*path, '/') + 1, &ip, NULL) && ip.family == (family == 0 ? 4 : 6)) {
-            *ret_ip = ip;
-            return true;
-        }
-    }
-    return false;
-}
-
 bool
 ipam_allocate(struct ipam *ipam, const struct cni_env *env, const ipam_range_vec ranges[2],
               struct cni_attachment *attachment, struct err *err)
 {
-    path_vec own = VEC_INIT;
     bool good = true;
 
-    ipam_files_of(ipam, env->container_id, env->ifname, &own);
     attachment->n_ips = 0;
     for (size_t family = 0; family < 2 && good; family++) {
         struct ip ip;
         if (ranges[family].n == 0) {
             continue;
         }
-        good = find_own(&own, family, &ip) ||
-               allocate_family(ipam, family, &ranges[family], env, &ip, err);
+        good = allocate_family(ipam, family, &ranges[family], env, &ip, err);
         if (good) {
             attachment->ips[attachment->n_ips++] = prefix_of_ip(&ip);
         }
     }
-    ipam_paths_done(&own);
-    if (!good) {
-        /* Both families or none. */
-        path_vec taken = VEC_INIT;
-        ipam_files_of(ipam, env->container_id, env->ifname, &taken);
-        ipam_release(&taken);
-        ipam_paths_done(&taken);
+    for (size_t i = 0; i < attachment->n_ips && !good; i++) {
+        AUTO(str) struct str path = STR_INIT;
+        address_path(ipam, &attachment->ips[i].ip, &path);
+        unlink(path.text);
     }
     return good;
+}
+
+/* Free, or held by nothing that lives: an ADD would get it. */
+static bool
+can_be_had(const struct ipam *ipam, const struct ip *ip)
+{
+    AUTO(str) struct str path = STR_INIT;
+    char id[FILE_MAX];
+    char ifname[FILE_MAX];
+
+    address_path(ipam, ip, &path);
+    if (!read_owner(path.text, id, ifname)) {
+        return !wire_is_routed_to_pod(ipam->wire, ip);
+    }
+    return id[0] == '\0' || !is_alive(ipam, path.text, id);
 }
 
 bool
@@ -432,9 +476,7 @@ ipam_has_room(struct ipam *ipam, const ipam_range_vec ranges[2], struct err *err
             start_at(ipam, family, set, &at, &ip);
             struct ip first_tried = ip;
             for (size_t i = 0; i < TRIES_MAX && !found; i++) {
-                AUTO(str) struct str path = STR_INIT;
-                address_path(ipam, &ip, &path);
-                found = !is_special(&set->items[at], &ip) && access(path.text, F_OK) != 0;
+                found = !is_special(&set->items[at], &ip) && can_be_had(ipam, &ip);
                 ip = next_address(set, &at, &ip);
                 if (ip_equal(&ip, &first_tried)) {
                     break;

@@ -19,6 +19,7 @@ enum cni_code {
     CNI_IO = 5,
     CNI_BAD_JSON = 6,
     CNI_BAD_CONFIG = 7,
+    CNI_BAD_NETNS = 8, /* the reference library's: the pod's namespace is the host's */
     CNI_TRY_LATER = 11,
     CNI_NOT_AVAILABLE = 50,
     CNI_BROKEN = 100, /* CHECK: something that ADD made is missing */

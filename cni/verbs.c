@@ -30,7 +30,10 @@ struct add {
 static void
 add_pod_cidr(ipam_range_vec ranges[2], const struct prefix *cidr)
 {
-    VEC_PUSH(&ranges[cidr->ip.family == 4 ? 0 : 1], (struct ipam_range){.subnet = *cidr});
+    /* A node may have an IPv6 pod CIDR and a kernel that was started without IPv6. */
+    if (cidr->ip.family == 4 || access("/proc/sys/net/ipv6", F_OK) == 0) {
+        VEC_PUSH(&ranges[cidr->ip.family == 4 ? 0 : 1], (struct ipam_range){.subnet = *cidr});
+    }
 }
 
 /* While felix starts and the API is away, what felix wrote last holds. */
@@ -125,7 +128,6 @@ static void
 release(const struct cni_env *env, const struct cni_config *config, struct wire *wire)
 {
     struct ipam *ipam = NULL;
-    path_vec paths = VEC_INIT;
 
     if (config->is_delegated) {
         struct cni_attachment ignored;
@@ -135,9 +137,7 @@ release(const struct cni_env *env, const struct cni_config *config, struct wire 
         return;
     }
     if (ipam_open(config, wire, &ipam, NULL)) {
-        ipam_files_of(ipam, env->container_id, env->ifname, &paths);
-        ipam_release(&paths);
-        ipam_paths_done(&paths);
+        ipam_release(ipam, env->container_id, env->ifname);
         ipam_close(ipam);
     }
 }
@@ -151,7 +151,7 @@ wire_up(struct add *add, struct err *err)
                                    .allow_forwarding = add->config->allow_forwarding};
 
     /* A link of that name is of an earlier sandbox of the same pod. */
-    if (!wire_delete_host_end(add->wire, add->attachment.host_ifname, NULL, err)) {
+    if (!wire_make_way(add->wire, add->attachment.host_ifname, add->env->container_id, err)) {
         return false;
     }
     bool good = wire_enter(add->wire, add->env->netns, err) &&
@@ -282,33 +282,79 @@ hand_to_felix(const struct cni_env *env, const struct cni_config *config, const 
     return good;
 }
 
+/* Reads which files are the attachment's. */
+static bool
+find_files(const struct cni_env *env, const struct cni_config *config, struct wire *wire,
+           path_vec *ret_paths, struct err *err)
+{
+    struct ipam *ipam = NULL;
+
+    if (config->is_delegated) {
+        return true;
+    }
+    if (!ipam_open(config, wire, &ipam, err)) {
+        return false;
+    }
+    ipam_sweep(ipam);
+    ipam_files_of(ipam, env->container_id, env->ifname, ret_paths);
+    ipam_close(ipam);
+    return true;
+}
+
+/* By whatever still leads to it: the pod's end, the host's name, the alias. */
+static bool
+delete_link_here(const struct cni_env *env, struct wire *wire, const char *host_ifname,
+                 struct err *err)
+{
+    bool good = true;
+
+    if (*env->netns != '\0' && wire_enter(wire, env->netns, NULL)) {
+        good = wire_delete_pod_end(wire, env->ifname, err);
+        good = wire_leave(wire, good ? err : NULL) && good;
+    }
+    return good && wire_delete_host_end(wire, host_ifname, env->container_id, err) &&
+           wire_delete_by_alias(wire, env->container_id, err);
+}
+
+/* felix remembers pods in files beside its socket (felix/workloads.h). One that went while felix
+ * was down must not be there when it comes back. */
+static void
+forget_at_felix(const struct cni_env *env, const struct cni_config *config)
+{
+    AUTO(str) struct str path = STR_INIT;
+    const char *slash = strrchr(config->felix_socket, '/');
+
+    str_addf(&path, "%.*s/endpoints/%s %s", slash ? (int)(slash - config->felix_socket) : 0,
+             config->felix_socket, env->container_id, env->ifname);
+    unlink(path.text);
+}
+
 static bool
 del_steps(const struct cni_env *env, const struct cni_config *config, struct wire *wire,
           struct err *err)
 {
     char host_ifname[16];
-    struct ipam *ipam = NULL;
     path_vec paths = VEC_INIT;
 
     cni_host_ifname(env, host_ifname);
-    if (!config->is_delegated) {
-        if (!ipam_open(config, wire, &ipam, err)) {
-            return false;
-        }
-        ipam_files_of(ipam, env->container_id, env->ifname, &paths);
-        ipam_close(ipam);
+    if (!find_files(env, config, wire, &paths, err)) {
+        return false;
     }
+    bool is_taken = hand_to_felix(env, config, host_ifname, &paths);
     bool good = true;
-    if (!hand_to_felix(env, config, host_ifname, &paths)) {
-        good = wire_delete_host_end(wire, host_ifname, env->container_id, err);
-        if (good) {
-            ipam_release(&paths);
-        }
-    }
     ipam_paths_done(&paths);
+    if (!is_taken) {
+        forget_at_felix(env, config);
+    }
+    /* An address that felix does not release must not be given anew while the link lives. */
+    if (!is_taken || config->is_delegated) {
+        good = delete_link_here(env, wire, host_ifname, err);
+    }
     if (good && config->is_delegated) {
         struct cni_attachment ignored;
         good = delegate_run(env, config, "DEL", &ignored, err);
+    } else if (good && !is_taken) {
+        release(env, config, wire);
     }
     return good;
 }
@@ -406,12 +452,25 @@ verb_check(const struct cni_env *env, const struct cni_config *config, struct er
 struct gc {
     const struct proto_request *request;
     struct wire *wire;
+    struct err *err;
+    bool is_good;
 };
+
+static bool
+is_valid_container(const struct proto_request *request, const char *container_id)
+{
+    VEC_FOREACH (&request->valid, it) {
+        if (strcmp(it->container_id, container_id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static void
 gc_file(void *owner, const char *path, const char *container_id, const char *ifname)
 {
-    const struct gc *gc = owner;
+    struct gc *gc = owner;
 
     VEC_FOREACH (&gc->request->valid, it) {
         if (strcmp(it->container_id, container_id) == 0 &&
@@ -419,9 +478,13 @@ gc_file(void *owner, const char *path, const char *container_id, const char *ifn
             return;
         }
     }
-    /* While the link is there its address stays reserved; felix releases it after the link. */
-    if (!wire_has_alias(gc->wire, container_id)) {
+    /* The link first: its address must not be given anew while packets can come from it. A
+     * container that is valid with another interface keeps its link. */
+    if (container_id[0] == '\0' || is_valid_container(gc->request, container_id) ||
+        wire_delete_by_alias(gc->wire, container_id, gc->err)) {
         unlink(path);
+    } else {
+        gc->is_good = false;
     }
 }
 
@@ -453,27 +516,40 @@ read_attachments(const struct cni_config *config, struct proto_request *request,
 }
 
 static bool
-gc_steps(const struct cni_config *config, struct proto_request *request, struct wire *wire,
+gc_files(const struct cni_config *config, const struct proto_request *request, struct wire *wire,
          struct err *err)
 {
-    struct proto_reply reply = {0};
     struct ipam *ipam = NULL;
-    struct gc gc = {.request = request, .wire = wire};
+    struct gc gc = {.request = request, .wire = wire, .err = err, .is_good = true};
 
-    if (!proto_call(config->felix_socket, request, config->timeout_ms, &reply, err)) {
-        return false;
-    }
-    bool good = reply.ok || err_code(err, reply.code, "felix: %s", reply.error ? reply.error : "");
-    proto_reply_done(&reply);
-    if (!good || config->is_delegated) {
-        return good;
-    }
     if (!ipam_open(config, wire, &ipam, err)) {
         return false;
     }
     ipam_each(ipam, gc_file, &gc);
     ipam_close(ipam);
-    return true;
+    return gc.is_good;
+}
+
+/* Goes on after an error and tells the first. */
+static bool
+gc_steps(const struct cni_env *env, const struct cni_config *config,
+         const struct proto_request *request, struct wire *wire, struct err *err)
+{
+    struct proto_reply reply = {0};
+    struct err later = ERR_INIT;
+    struct cni_attachment ignored;
+
+    bool good = proto_call(config->felix_socket, request, config->timeout_ms, &reply, err);
+    if (good && !reply.ok) {
+        good = err_code(err, reply.code, "felix: %s", reply.error ? reply.error : "");
+    }
+    proto_reply_done(&reply);
+    bool rest = config->is_delegated ? delegate_run(env, config, "GC", &ignored, &later)
+                                     : gc_files(config, request, wire, &later);
+    if (good && !rest) {
+        good = err_code(err, later.code, "%s", later.text);
+    }
+    return good;
 }
 
 bool
@@ -481,13 +557,9 @@ verb_gc(const struct cni_env *env, const struct cni_config *config, struct err *
 {
     struct proto_request request = {.op = PROTO_POD_GC, .network = xstrdup(config->name)};
     struct wire *wire = NULL;
-    struct cni_attachment ignored;
 
     bool good = read_attachments(config, &request, err) && wire_open(&wire, err) &&
-                gc_steps(config, &request, wire, err);
-    if (good && config->is_delegated) {
-        good = delegate_run(env, config, "GC", &ignored, err);
-    }
+                gc_steps(env, config, &request, wire, err);
     proto_request_done(&request);
     wire_close(wire);
     return good;

@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
@@ -23,6 +25,9 @@
 #include "lib/base/str.h"
 
 #define BUFFER 16384
+/* felix deletes a link within 20-35 ms, one after the other. */
+#define OLD_LINK_TRIES 100
+#define OLD_LINK_PAUSE_NS (20L * 1000 * 1000)
 #define GATEWAY4 "169.254.1.1"
 /* The link-local address the kernel makes from ee:ee:ee:ee:ee:ee. */
 #define GATEWAY6 "fe80::ecee:eeff:feee:eeee"
@@ -86,11 +91,24 @@ wire_close(struct wire *wire)
     free(wire);
 }
 
+static bool
+is_same_file(int one, int other)
+{
+    struct stat a;
+    struct stat b;
+
+    return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
 bool
 wire_enter(struct wire *wire, const char *netns, struct err *err)
 {
     AUTO_FD int fd = open(netns, O_RDONLY | O_CLOEXEC);
 
+    if (fd >= 0 && is_same_file(fd, wire->host_ns)) {
+        return err_code(err, CNI_BAD_NETNS, "CNI_NETNS: %s is the host's namespace", netns);
+    }
     if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) {
         return err_code(err, CNI_BAD_ENVIRONMENT, "CNI_NETNS: %s: %s", netns, strerror(errno));
     }
@@ -217,6 +235,14 @@ fail(struct err *err, int number, const char *what)
 /* ---- the pod's end
  * ------------------------------------------------------------------------------------ */
 
+/* One queue, as Calico's: by default the kernel makes as many as there are processors. */
+static void
+put_queues(struct nlmsghdr *header)
+{
+    mnl_attr_put_u32(header, IFLA_NUM_TX_QUEUES, 1);
+    mnl_attr_put_u32(header, IFLA_NUM_RX_QUEUES, 1);
+}
+
 static int
 create_pair(struct wire *wire, const struct wire_spec *spec,
             const struct cni_attachment *attachment)
@@ -226,6 +252,7 @@ create_pair(struct wire *wire, const struct wire_spec *spec,
 
     ifi->ifi_flags = ifi->ifi_change = IFF_UP;
     mnl_attr_put_strz(header, IFLA_IFNAME, spec->ifname);
+    put_queues(header);
     mnl_attr_put_u32(header, IFLA_MTU, attachment->mtu);
     if (spec->mac) {
         mnl_attr_put(header, IFLA_ADDRESS, 6, spec->mac);
@@ -237,6 +264,7 @@ create_pair(struct wire *wire, const struct wire_spec *spec,
     /* The peer may not be up yet: the kernel answers ENOTCONN to IFF_UP here. */
     put_link(header, 0);
     mnl_attr_put_strz(header, IFLA_IFNAME, attachment->host_ifname);
+    put_queues(header);
     mnl_attr_put_u32(header, IFLA_MTU, attachment->mtu);
     mnl_attr_put(header, IFLA_ADDRESS, 6, CNI_HOST_MAC);
     mnl_attr_put_u32(header, IFLA_NET_NS_FD, (uint32_t)wire->host_ns);
@@ -358,11 +386,33 @@ set_up_family(struct wire *wire, int index, const struct prefix *ip, struct err 
     return number == 0 || fail(err, number, "set up the pod's interface");
 }
 
+static bool
+set_up_pod_end(struct wire *wire, const struct wire_spec *spec, struct cni_attachment *attachment,
+               struct err *err)
+{
+    struct found_link link;
+    struct found_link lo;
+    int number = find_link(wire, wire->pod, spec->ifname, &link);
+
+    if (number != 0) {
+        return fail(err, number, "find the pod's interface");
+    }
+    memcpy(attachment->pod_mac, link.mac, 6);
+    if (find_link(wire, wire->pod, "lo", &lo) == 0) {
+        set_up(wire, wire->pod, lo.index);
+    }
+    for (size_t i = 0; i < attachment->n_ips; i++) {
+        if (!set_up_family(wire, link.index, &attachment->ips[i], err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool
 wire_make_pod_end(struct wire *wire, const struct wire_spec *spec,
                   struct cni_attachment *attachment, struct err *err)
 {
-    struct found_link link;
 
     pod_settings(spec, attachment);
     int number = create_pair(wire, spec, attachment);
@@ -376,21 +426,12 @@ wire_make_pod_end(struct wire *wire, const struct wire_spec *spec,
     if (number != 0) {
         return fail(err, number, "create the pod's interface");
     }
-    number = find_link(wire, wire->pod, spec->ifname, &link);
-    if (number != 0) {
-        return fail(err, number, "find the pod's interface");
+    if (set_up_pod_end(wire, spec, attachment, err)) {
+        return true;
     }
-    memcpy(attachment->pod_mac, link.mac, 6);
-    int index = link.index;
-    if (find_link(wire, wire->pod, "lo", &link) == 0) {
-        set_up(wire, wire->pod, link.index);
-    }
-    for (size_t i = 0; i < attachment->n_ips; i++) {
-        if (!set_up_family(wire, index, &attachment->ips[i], err)) {
-            return false;
-        }
-    }
-    return true;
+    bool is_deleted = wire_delete_pod_end(wire, spec->ifname, NULL);
+    (void)is_deleted; /* the first error is the one to tell */
+    return false;
 }
 
 /* ---- the host's end
@@ -423,6 +464,20 @@ wire_make_host_end(struct wire *wire, const struct wire_spec *spec,
     return number == 0 || fail(err, number, "set up the host's end of the pod's interface");
 }
 
+static bool
+is_alias_of(const struct found_link *link, const char *container_id)
+{
+    return strncmp(link->alias, container_id, sizeof link->alias - 1) == 0;
+}
+
+static bool
+delete_link(struct wire *wire, struct mnl_socket *sock, int index, struct err *err)
+{
+    put_link(message(wire, RTM_DELLINK, 0), index);
+    int number = send_message(wire, sock);
+    return number == 0 || number == ENODEV || fail(err, number, "delete the pod's interface");
+}
+
 bool
 wire_delete_host_end(struct wire *wire, const char *host_ifname, const char *container_id,
                      struct err *err)
@@ -430,18 +485,43 @@ wire_delete_host_end(struct wire *wire, const char *host_ifname, const char *con
     struct found_link link;
     int number = find_link(wire, wire->host, host_ifname, &link);
 
-    if (number == ENODEV) {
-        return true;
+    if (number != 0) {
+        return number == ENODEV || fail(err, number, "find the pod's interface");
     }
-    if (number == 0 && container_id && link.alias[0] != '\0' &&
-        strncmp(link.alias, container_id, sizeof link.alias - 1) != 0) {
-        return true;
+    return (link.alias[0] != '\0' && !is_alias_of(&link, container_id)) ||
+           delete_link(wire, wire->host, link.index, err);
+}
+
+bool
+wire_make_way(struct wire *wire, const char *host_ifname, const char *container_id, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = OLD_LINK_PAUSE_NS};
+
+    for (int i = 0; i < OLD_LINK_TRIES; i++) {
+        struct found_link link;
+        int number = find_link(wire, wire->host, host_ifname, &link);
+        if (number != 0) {
+            return number == ENODEV || fail(err, number, "find the pod's old interface");
+        }
+        if (link.alias[0] == '\0' || !is_alias_of(&link, container_id)) {
+            return delete_link(wire, wire->host, link.index, err);
+        }
+        nanosleep(&pause, NULL);
     }
-    if (number == 0) {
-        put_link(message(wire, RTM_DELLINK, 0), link.index);
-        number = send_message(wire, wire->host);
+    return err_code(err, CNI_IO, "the container has an interface of this network already, %s",
+                    host_ifname);
+}
+
+bool
+wire_delete_pod_end(struct wire *wire, const char *ifname, struct err *err)
+{
+    struct found_link link;
+    int number = find_link(wire, wire->pod, ifname, &link);
+
+    if (number != 0) {
+        return number == ENODEV || fail(err, number, "find the pod's interface");
     }
-    return number == 0 || number == ENODEV || fail(err, number, "delete the pod's interface");
+    return delete_link(wire, wire->pod, link.index, err);
 }
 
 /* ---- looking
@@ -570,6 +650,7 @@ wire_is_routed_to_pod(struct wire *wire, const struct ip *ip)
 struct alias_search {
     const char *alias;
     bool found;
+    int index; /* of one that has it */
 };
 
 static int
@@ -578,9 +659,11 @@ on_alias(const struct nlmsghdr *header, void *owner)
     struct alias_search *search = owner;
     struct found_link link = {0};
 
-    mnl_attr_parse(header, sizeof(struct ifinfomsg), on_link_attr, &link);
-    search->found |=
-        link.alias[0] != '\0' && strncmp(link.alias, search->alias, sizeof link.alias - 1) == 0;
+    on_link(header, &link);
+    if (link.alias[0] != '\0' && is_alias_of(&link, search->alias)) {
+        search->found = true;
+        search->index = link.index;
+    }
     return MNL_CB_OK;
 }
 
@@ -592,4 +675,23 @@ wire_has_alias(struct wire *wire, const char *alias)
     put_link(message(wire, RTM_GETLINK, NLM_F_DUMP), 0);
     /* When in doubt the link is there, and its address stays reserved. */
     return exchange(wire, wire->host, on_alias, &search) != 0 || search.found;
+}
+
+bool
+wire_delete_by_alias(struct wire *wire, const char *container_id, struct err *err)
+{
+    for (;;) {
+        struct alias_search search = {.alias = container_id};
+        put_link(message(wire, RTM_GETLINK, NLM_F_DUMP), 0);
+        int number = exchange(wire, wire->host, on_alias, &search);
+        if (number != 0) {
+            return fail(err, number, "list the host's interfaces");
+        }
+        if (!search.found) {
+            return true;
+        }
+        if (!delete_link(wire, wire->host, search.index, err)) {
+            return false;
+        }
+    }
 }

@@ -10,7 +10,7 @@ struct wire;
 MUST_CHECK bool wire_open(struct wire **ret_wire, struct err *err);
 void wire_close(struct wire *wire);
 /* Moves this process into the pod's namespace and opens a socket there. err.code
- * CNI_BAD_ENVIRONMENT: there is no such namespace. */
+ * CNI_BAD_ENVIRONMENT: there is no such namespace; CNI_BAD_NETNS: it is the host's. */
 MUST_CHECK bool wire_enter(struct wire *wire, const char *netns, struct err *err);
 /* Back to the host's. */
 MUST_CHECK bool wire_leave(struct wire *wire, struct err *err);
@@ -28,10 +28,19 @@ MUST_CHECK bool wire_make_pod_end(struct wire *wire, const struct wire_spec *spe
 /* In the host's namespace: alias, settings, up. */
 MUST_CHECK bool wire_make_host_end(struct wire *wire, const struct wire_spec *spec,
                                    const struct cni_attachment *attachment, struct err *err);
-/* Deletes a host link when its alias is container_id or empty (container_id NULL: always). One that
- * is not there is fine; one of another container is left alone, which is no error either. */
+/* Deletes a host link when its alias is container_id or empty. One that is not there is fine; one
+ * of another container is left alone, which is no error either. */
 MUST_CHECK bool wire_delete_host_end(struct wire *wire, const char *host_ifname,
                                      const char *container_id, struct err *err);
+/* Frees the name for a new sandbox: a link of another container is deleted. One of this very
+ * container may be in felix's hands, after a DEL: it is waited for, and when it stays that is an
+ * error. */
+MUST_CHECK bool wire_make_way(struct wire *wire, const char *host_ifname, const char *container_id,
+                              struct err *err);
+/* Deletes every host link with this alias. */
+MUST_CHECK bool wire_delete_by_alias(struct wire *wire, const char *container_id, struct err *err);
+/* In the pod's namespace: deletes its end, and with it the other; one that is not there is fine. */
+MUST_CHECK bool wire_delete_pod_end(struct wire *wire, const char *ifname, struct err *err);
 /* In the pod's namespace: everything ADD made is there. */
 MUST_CHECK bool wire_check_pod_end(struct wire *wire, const char *ifname, const struct prefix *ips,
                                    size_t n, struct err *err);

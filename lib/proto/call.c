@@ -75,7 +75,14 @@ connect_until(const char *path, uint64_t until_ms, int *ret_fd, struct err *err)
     memcpy(addr.sun_path, path, strlen(path) + 1);
     for (;;) {
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0) {
+        uint64_t now_ms = clock_monotonic_ms();
+        uint64_t left_ms = until_ms > now_ms ? until_ms - now_ms : 1;
+        const struct timeval left = {.tv_sec = (time_t)(left_ms / 1000),
+                                     .tv_usec = (suseconds_t)(left_ms % 1000 * 1000)};
+        /* A felix that hangs does not accept: with its queue full, connect(2) would wait for ever.
+         */
+        if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof left) == 0 &&
+            connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0) {
             *ret_fd = fd;
             return true;
         }
@@ -91,16 +98,35 @@ connect_until(const char *path, uint64_t until_ms, int *ret_fd, struct err *err)
 }
 
 bool
-proto_call(const char *socket_path, const struct proto_request *request, uint64_t deadline_ms,
-           struct proto_reply *ret_reply, struct err *err)
+proto_connect(const char *socket_path, uint64_t deadline_ms, int *ret_fd, struct err *err)
+{
+    return connect_until(socket_path, clock_monotonic_ms() + deadline_ms, ret_fd, err);
+}
+
+bool
+proto_exchange(int fd, const struct proto_request *request, uint64_t deadline_ms,
+               struct proto_reply *ret_reply, struct err *err)
 {
     AUTO(str) struct str line = STR_INIT;
     AUTO(str) struct str answer = STR_INIT;
-    AUTO_FD int fd = -1;
-    uint64_t until_ms = clock_monotonic_ms() + deadline_ms;
 
+    memset(ret_reply, 0, sizeof *ret_reply);
     proto_request_write(request, &line);
-    return connect_until(socket_path, until_ms, &fd, err) &&
-           exchange(fd, &line, until_ms, &answer, err) &&
+    return exchange(fd, &line, clock_monotonic_ms() + deadline_ms, &answer, err) &&
            proto_reply_read(answer.text, answer.len - 1, ret_reply, err);
+}
+
+bool
+proto_call(const char *socket_path, const struct proto_request *request, uint64_t deadline_ms,
+           struct proto_reply *ret_reply, struct err *err)
+{
+    uint64_t until_ms = clock_monotonic_ms() + deadline_ms;
+    AUTO_FD int fd = -1;
+
+    memset(ret_reply, 0, sizeof *ret_reply);
+    if (!connect_until(socket_path, until_ms, &fd, err)) {
+        return false;
+    }
+    uint64_t now_ms = clock_monotonic_ms();
+    return proto_exchange(fd, request, until_ms > now_ms ? until_ms - now_ms : 0, ret_reply, err);
 }

@@ -67,7 +67,15 @@ MUST_CHECK bool proto_reply_read(const char *line, size_t len, struct proto_repl
 /* "{\"ok\":false,...}" */
 void proto_refuse(struct str *out, int code, const char *reason);
 
-/* For the plugin: connects, sends, waits for one line; blocking, with a deadline. err.code is
- * PROTO_CODE_AGAIN when felix cannot be reached or does not answer in time. */
+/* ---- for the plugin: blocking, with a deadline for each step. err.code is PROTO_CODE_AGAIN when
+ * felix cannot be reached or does not answer in time. */
+
+/* Tries again until the deadline: felix may be starting. 0: once. The caller closes *ret_fd. */
+MUST_CHECK bool proto_connect(const char *socket_path, uint64_t deadline_ms, int *ret_fd,
+                              struct err *err);
+/* One request and its reply; a connection may be used for several. */
+MUST_CHECK bool proto_exchange(int fd, const struct proto_request *request, uint64_t deadline_ms,
+                               struct proto_reply *ret_reply, struct err *err);
+/* Both in one. */
 MUST_CHECK bool proto_call(const char *socket_path, const struct proto_request *request,
                            uint64_t deadline_ms, struct proto_reply *ret_reply, struct err *err);
