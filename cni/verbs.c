@@ -150,10 +150,6 @@ wire_up(struct add *add, struct err *err)
                                    .mac = add->config->has_mac ? add->config->mac : NULL,
                                    .allow_forwarding = add->config->allow_forwarding};
 
-    /* A link of that name is of an earlier sandbox of the same pod. */
-    if (!wire_make_way(add->wire, add->attachment.host_ifname, add->env->container_id, err)) {
-        return false;
-    }
     bool good = wire_enter(add->wire, add->env->netns, err) &&
                 wire_make_pod_end(add->wire, &spec, &add->attachment, err);
     add->has_link = good;
@@ -218,7 +214,11 @@ add_steps(struct add *add, struct err *err)
                           : add->felix_mtu ? add->felix_mtu
                                            : 1500;
     cni_host_ifname(add->env, add->attachment.host_ifname);
-    if (!allocate(add, err)) {
+    /* A link of that name is of an earlier sandbox of the same pod. Before addresses are taken:
+     * what is taken back after a failure is all of the attachment's, and must not be a live one's.
+     */
+    if (!wire_make_way(add->wire, add->attachment.host_ifname, add->env->container_id, err) ||
+        !allocate(add, err)) {
         return false;
     }
     add->has_addresses = true;
