@@ -191,25 +191,29 @@ note_read(struct sets *sets, struct set *set, const struct kset_state *state)
     set->installed = installed;
 }
 
-/* A set of that name but another shape: members go into a new one, which takes the name by a swap,
- * so that rules never see an empty set. */
+/* A set of that name but another size: members go into a new one, which takes the name by a swap,
+ * so that rules never see an empty set. The kernel does not swap sets of different types; such a
+ * one is made anew, which it refuses while a rule refers to it. */
 static bool
-replace_set(struct sets *sets, struct set *set, struct err *err)
+replace_set(struct sets *sets, struct set *set, bool can_swap, struct err *err)
 {
     static const char temporary[] = "cali4t0";
     struct kset_spec spec = set->spec;
     kset_member_vec members = VEC_INIT;
 
-    spec.name = temporary;
+    spec.name = can_swap ? temporary : set->name;
+    spec.n_expected = (uint32_t)table_count(set->want);
     TABLE_FOREACH (set->want, entry) {
         struct kset_member key;
         memcpy(&key, table_key(entry), sizeof key);
         VEC_PUSH(&members, key);
     }
-    bool good = kset_destroy(sets->link, temporary, err) && kset_create(sets->link, &spec, err) &&
-                kset_add(sets->link, &spec, members.items, members.n, err) &&
-                kset_swap(sets->link, temporary, set->name, err) &&
-                kset_destroy(sets->link, temporary, err);
+    bool good = kset_destroy(sets->link, spec.name, err) && kset_create(sets->link, &spec, err) &&
+                kset_add(sets->link, &spec, members.items, members.n, err);
+    if (good && can_swap) {
+        good = kset_swap(sets->link, temporary, set->name, err) &&
+               kset_destroy(sets->link, temporary, err);
+    }
     VEC_DONE(&members);
     return good;
 }
@@ -222,11 +226,12 @@ read_back(struct sets *sets, struct set *set, struct err *err)
     if (!kset_read(sets->link, set->name, &state, err)) {
         return false;
     }
-    if (state.exists &&
-        (strcmp(state.type, kset_type_name(set->spec.type)) != 0 ||
-         state.family != set->spec.family || state.max_members != set->spec.max_members)) {
+    bool is_same_type =
+        strcmp(state.type, kset_type_name(set->spec.type)) == 0 && state.family == set->spec.family;
+    if (state.exists && (!is_same_type || state.max_members != set->spec.max_members)) {
         kset_state_done(&state);
-        if (!replace_set(sets, set, err) || !kset_read(sets->link, set->name, &state, err)) {
+        if (!replace_set(sets, set, is_same_type, err) ||
+            !kset_read(sets->link, set->name, &state, err)) {
             return false;
         }
     }

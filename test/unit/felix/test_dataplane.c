@@ -1,0 +1,418 @@
+/* felix/dataplane: sets and pod routes against the running kernel, in a namespace of the program's
+ * own. */
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "felix/dataplane/endpoints.h"
+#include "felix/dataplane/sets.h"
+#include "felix/dataplane/sysctl.h"
+#include "test/unit/cmocka.h"
+
+static struct netlink *netlink;
+static struct kset_link *kset;
+
+static int
+enter_namespace(void **state)
+{
+    struct err err = ERR_INIT;
+
+    (void)state;
+    if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+        fprintf(stderr, "unshare: %s\n", strerror(errno));
+        return -1;
+    }
+    if (!netlink_new(&netlink, &err) || !kset_open(&kset, &err)) {
+        fprintf(stderr, "%s\n", err.text);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+leave(void **state)
+{
+    (void)state;
+    netlink_free(netlink);
+    kset_close(kset);
+    return 0;
+}
+
+static struct kset_member
+member(const char *text)
+{
+    struct kset_member result = {0};
+
+    assert_true(prefix_parse_host(text, &result.prefix, NULL));
+    return result;
+}
+
+static size_t
+kernel_count(const char *name)
+{
+    struct kset_state state;
+
+    assert_true(kset_read(kset, name, &state, NULL));
+    assert_true(state.exists);
+    size_t n = state.members.n;
+    kset_state_done(&state);
+    return n;
+}
+
+static void
+apply(struct sets *sets)
+{
+    struct err err = ERR_INIT;
+
+    if (!sets_apply(sets, &err)) {
+        fail_msg("%s", err.text);
+    }
+}
+
+/* ---- sets
+ * -------------------------------------------------------------------------------------- */
+
+static void
+a_set_is_made_filled_and_mended(void **state)
+{
+    struct sets *sets = sets_new(kset);
+    struct set *set = sets_define(sets, "mend", KSET_HASH_NET, 4, 1000);
+    struct kset_member one = member("10.0.0.1"), two = member("10.0.0.2"),
+                       all = member("0.0.0.0/0");
+    const struct kset_spec spec = {"cali40mend", KSET_HASH_NET, 4, 1000, 0};
+
+    (void)state;
+    set_want(set, &one);
+    set_want(set, &one);
+    assert_false(set_holds(set, &one));
+    apply(sets);
+    assert_true(set_holds(set, &one));
+    assert_int_equal(kernel_count("cali40mend"), 1);
+    set_want(set, &two);
+    set_unwant(set, &one);
+    apply(sets);
+    assert_int_equal(kernel_count("cali40mend"), 1);
+    assert_false(set_holds(set, &one));
+    assert_int_equal(sets_n_repaired(sets), 0);
+
+    assert_true(kset_delete(kset, &spec, &two, 1, NULL) && kset_add(kset, &spec, &one, 1, NULL));
+    sets_resync(sets);
+    apply(sets);
+    assert_int_equal(kernel_count("cali40mend"), 1);
+    assert_true(set_holds(set, &two));
+    assert_true(sets_n_repaired(sets) >= 1);
+
+    assert_true(kset_destroy(kset, "cali40mend", NULL));
+    set_want(set, &one);
+    apply(sets);
+    assert_int_equal(kernel_count("cali40mend"), 2);
+
+    set_want_all(set, &all, 1);
+    uint64_t before = sets_n_repaired(sets);
+    for (int i = 0; i < 3; i++) {
+        apply(sets);
+        assert_int_equal(kernel_count("cali40mend"), 2);
+        sets_resync(sets);
+    }
+    assert_int_equal(sets_n_repaired(sets), before);
+    set_want_all(set, NULL, 0);
+    apply(sets);
+    assert_int_equal(kernel_count("cali40mend"), 0);
+    sets_free(sets);
+    assert_true(kset_destroy(kset, "cali40mend", NULL));
+}
+
+static void
+a_set_of_another_shape_is_exchanged(void **state)
+{
+    static const struct kset_spec olds[] = {{"cali40shape", KSET_HASH_NET_IFACE, 4, 500, 0},
+                                            {"cali40shape", KSET_HASH_NET, 6, 1000, 0},
+                                            {"cali40shape", KSET_HASH_NET, 4, 500, 0}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(olds); i++) {
+        struct sets *sets = sets_new(kset);
+        struct set *set = sets_define(sets, "shape", KSET_HASH_NET, 4, 1000);
+        struct kset_member one = member("10.0.0.1");
+        struct kset_state read;
+        assert_true(kset_create(kset, &olds[i], NULL));
+        set_want(set, &one);
+        apply(sets);
+        assert_true(kset_read(kset, "cali40shape", &read, NULL));
+        assert_string_equal(read.type, "hash:net");
+        assert_int_equal(read.family, 4);
+        assert_int_equal(read.max_members, 1000);
+        assert_int_equal(read.members.n, 1);
+        kset_state_done(&read);
+        assert_true(kset_read(kset, "cali4t0", &read, NULL));
+        assert_false(read.exists);
+        sets_free(sets);
+        assert_true(kset_destroy(kset, "cali40shape", NULL));
+    }
+}
+
+static void
+before_the_first_sync_members_are_only_added(void **state)
+{
+    const struct kset_spec old = {"cali40only", KSET_HASH_NET, 4, 1000, 0};
+    struct sets *sets = sets_new(kset);
+    struct set *set = sets_define(sets, "only", KSET_HASH_NET, 4, 1000);
+    struct kset_member of_earlier_run = member("10.0.0.1"), now = member("10.0.0.2");
+
+    (void)state;
+    sets_only_add(sets, true);
+    assert_false(sets_exist(sets));
+    set_want(set, &now);
+    assert_false(sets_apply(sets, NULL));
+    assert_true(kset_create(kset, &old, NULL) && kset_add(kset, &old, &of_earlier_run, 1, NULL));
+    assert_true(sets_exist(sets));
+    apply(sets);
+    assert_int_equal(kernel_count("cali40only"), 2);
+    sets_only_add(sets, false);
+    sets_resync(sets);
+    apply(sets);
+    assert_int_equal(kernel_count("cali40only"), 1);
+    sets_free(sets);
+    assert_true(kset_destroy(kset, "cali40only", NULL));
+}
+
+/* ---- endpoints
+ * --------------------------------------------------------------------------------- */
+
+static int
+add_link(const char *name, bool up)
+{
+    struct nl_msg *msg = nlmsg_alloc_simple(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+    struct ifinfomsg ifi = {0};
+    struct link link;
+
+    nlmsg_append(msg, &ifi, sizeof ifi, NLMSG_ALIGNTO);
+    nla_put_string(msg, IFLA_IFNAME, name);
+    struct nlattr *info = nla_nest_start(msg, IFLA_LINKINFO);
+    nla_put_string(msg, IFLA_INFO_KIND, "bridge");
+    nla_nest_end(msg, info);
+    assert_true(netlink_request(netlink, msg, NULL));
+    assert_true(link_get(netlink, name, &link, NULL));
+    assert_true(link_set(netlink, link.index, up, 0, NULL));
+    return link.index;
+}
+
+/* The interface a route of ours leads to, 0: there is none. */
+static int
+routed_to(const char *text)
+{
+    struct prefix dst;
+    route_vec routes = VEC_INIT;
+    int index = 0;
+
+    assert_true(prefix_parse_host(text, &dst, NULL));
+    assert_true(route_list(netlink, dst.ip.family, 3, &routes, NULL));
+    VEC_FOREACH (&routes, route) {
+        index = prefix_equal(&route->dst, &dst) ? route->index : index;
+    }
+    VEC_DONE(&routes);
+    return index;
+}
+
+struct pods {
+    struct sets *sets;
+    struct endpoints *endpoints;
+};
+
+static int
+make_pods(void **state)
+{
+    struct pods *pods = calloc(1, sizeof *pods);
+    struct endpoints_spec spec = {.netlink = netlink, .route_protocol = 3};
+
+    pods->sets = sets_new(kset);
+    spec.workloads4 = sets_define(pods->sets, "wl", KSET_HASH_NET_IFACE, 4, 1000);
+    spec.workloads6 = sets_define(pods->sets, "wl", KSET_HASH_NET_IFACE, 6, 1000);
+    pods->endpoints = endpoints_new(&spec);
+    *state = pods;
+    return 0;
+}
+
+static int
+drop_pods(void **state)
+{
+    struct pods *pods = *state;
+
+    endpoints_free(pods->endpoints);
+    sets_free(pods->sets);
+    free(pods);
+    return kset_destroy(kset, "cali40wl", NULL) && kset_destroy(kset, "cali60wl", NULL) ? 0 : -1;
+}
+
+static void
+put(struct pods *pods, const char *ifname, const char *ip4, const char *ip6)
+{
+    struct prefix ips[2];
+    size_t n = 0;
+
+    assert_true(prefix_parse_host(ip4, &ips[n++], NULL));
+    if (ip6) {
+        assert_true(prefix_parse_host(ip6, &ips[n++], NULL));
+    }
+    endpoints_put(pods->endpoints, ifname, ips, n);
+}
+
+static void
+write_all(struct pods *pods)
+{
+    struct err err = ERR_INIT;
+
+    apply(pods->sets);
+    if (!endpoints_apply(pods->endpoints, &err)) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void
+tell_link(struct pods *pods, const char *name, int index, bool is_gone)
+{
+    struct link link = {.index = index, .is_up = !is_gone};
+
+    snprintf(link.name, sizeof link.name, "%s", name);
+    endpoints_on_link(pods->endpoints, &link, is_gone);
+}
+
+static void
+a_pod_gets_routes_members_and_settings_and_loses_them(void **state)
+{
+    struct pods *pods = *state;
+    int index = add_link("cali1", true);
+
+    put(pods, "cali1", "10.0.0.1", "fd00::1");
+    assert_false(endpoints_is_programmed(pods->endpoints, "cali1"));
+    write_all(pods);
+    assert_true(endpoints_is_programmed(pods->endpoints, "cali1"));
+    assert_int_equal(routed_to("10.0.0.1"), index);
+    assert_int_equal(routed_to("fd00::1"), index);
+    assert_int_equal(kernel_count("cali40wl"), 1);
+    assert_int_equal(kernel_count("cali60wl"), 1);
+    bool changed = false;
+    assert_true(sysctl_workload("cali1", true, &changed, NULL));
+    assert_false(changed);
+    endpoints_remove(pods->endpoints, "cali1");
+    write_all(pods);
+    assert_int_equal(routed_to("10.0.0.1"), 0);
+    assert_int_equal(routed_to("fd00::1"), 0);
+    assert_int_equal(kernel_count("cali40wl"), 0);
+    assert_true(link_delete(netlink, index, NULL));
+}
+
+static void
+a_pod_waits_for_its_link_and_follows_it(void **state)
+{
+    struct pods *pods = *state;
+
+    put(pods, "cali1", "10.0.0.1", NULL);
+    write_all(pods);
+    assert_false(endpoints_is_programmed(pods->endpoints, "cali1"));
+    int index = add_link("cali1", true);
+    tell_link(pods, "cali1", index, false);
+    write_all(pods);
+    assert_int_equal(routed_to("10.0.0.1"), index);
+    assert_true(link_delete(netlink, index, NULL));
+    int next = add_link("cali1", true);
+    tell_link(pods, "cali1", next, false);
+    tell_link(pods, "cali1", index, true); /* late word of the old one */
+    write_all(pods);
+    assert_true(endpoints_is_programmed(pods->endpoints, "cali1"));
+    assert_int_equal(routed_to("10.0.0.1"), next);
+    assert_true(link_delete(netlink, next, NULL));
+    tell_link(pods, "cali1", next, true);
+    write_all(pods);
+    assert_false(endpoints_is_programmed(pods->endpoints, "cali1"));
+}
+
+static void
+an_address_belongs_to_the_pod_that_got_it_last(void **state)
+{
+    struct pods *pods = *state;
+    int one = add_link("cali1", true), two = add_link("cali2", true);
+
+    put(pods, "cali1", "10.0.0.1", "fd00::1");
+    write_all(pods);
+    put(pods, "cali2", "10.0.0.1", NULL);
+    write_all(pods);
+    assert_int_equal(routed_to("10.0.0.1"), two);
+    assert_int_equal(routed_to("fd00::1"), one);
+    assert_int_equal(kernel_count("cali40wl"), 1);
+    endpoints_remove(pods->endpoints, "cali1");
+    write_all(pods);
+    assert_int_equal(routed_to("10.0.0.1"), two);
+    assert_true(link_delete(netlink, one, NULL) && link_delete(netlink, two, NULL));
+}
+
+static void
+a_resync_mends_routes_and_leaves_those_of_others(void **state)
+{
+    struct pods *pods = *state;
+    int index = add_link("cali1", true);
+    struct route route = {
+        .index = index, .protocol = 3, .scope = RT_SCOPE_LINK, .type = RTN_UNICAST};
+    struct route foreign = route;
+    struct err err = ERR_INIT;
+
+    put(pods, "cali1", "10.0.0.1", NULL);
+    write_all(pods);
+    assert_true(prefix_parse_host("10.0.0.1", &route.dst, NULL));
+    assert_true(route_delete(netlink, &route, &err));
+    assert_true(prefix_parse_host("10.0.0.7", &route.dst, NULL));
+    assert_true(route_replace(netlink, &route, &err));
+    assert_true(prefix_parse_host("10.0.0.8", &foreign.dst, NULL));
+    foreign.protocol = 99;
+    assert_true(route_replace(netlink, &foreign, &err));
+    assert_true(endpoints_resync(pods->endpoints, &err));
+    write_all(pods);
+    assert_int_equal(routed_to("10.0.0.1"), index);
+    assert_int_equal(routed_to("10.0.0.7"), 0);
+    assert_true(route_delete(netlink, &foreign, &err));
+    assert_int_equal(endpoints_n_repaired(pods->endpoints), 1);
+    assert_true(link_delete(netlink, index, NULL));
+}
+
+static void
+a_bad_pod_does_not_hold_the_others_up(void **state)
+{
+    struct pods *pods = *state;
+    int index = add_link("cali2", true);
+
+    put(pods, "cali1", "10.0.0.1", NULL); /* its link went the moment it was looked at */
+    tell_link(pods, "cali1", 9999, false);
+    put(pods, "cali2", "10.0.0.2", NULL);
+    apply(pods->sets);
+    assert_true(endpoints_apply(pods->endpoints, NULL));
+    assert_true(endpoints_is_programmed(pods->endpoints, "cali2"));
+    assert_false(endpoints_is_programmed(pods->endpoints, "cali1"));
+    assert_true(link_delete(netlink, index, NULL));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_set_is_made_filled_and_mended),
+        cmocka_unit_test(a_set_of_another_shape_is_exchanged),
+        cmocka_unit_test(before_the_first_sync_members_are_only_added),
+        cmocka_unit_test_setup_teardown(a_pod_gets_routes_members_and_settings_and_loses_them,
+                                        make_pods, drop_pods),
+        cmocka_unit_test_setup_teardown(a_pod_waits_for_its_link_and_follows_it, make_pods,
+                                        drop_pods),
+        cmocka_unit_test_setup_teardown(an_address_belongs_to_the_pod_that_got_it_last, make_pods,
+                                        drop_pods),
+        cmocka_unit_test_setup_teardown(a_resync_mends_routes_and_leaves_those_of_others, make_pods,
+                                        drop_pods),
+        cmocka_unit_test_setup_teardown(a_bad_pod_does_not_hold_the_others_up, make_pods,
+                                        drop_pods),
+    };
+
+    return cmocka_run_group_tests(tests, enter_namespace, leave);
+}
