@@ -15,7 +15,7 @@
 #include "lib/proto/proto.h"
 
 /* DEL does not wait for a felix that is not there: it can do the work itself. */
-#define DEL_TIMEOUT_MS 300
+#define DEL_TIMEOUT_MS 1000
 
 struct add {
     const struct cni_env *env;

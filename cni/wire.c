@@ -27,6 +27,7 @@
 #define BUFFER 16384
 /* felix deletes a link within 20-35 ms, one after the other. */
 #define OLD_LINK_TRIES 100
+#define LIST_TRIES 100
 #define OLD_LINK_PAUSE_NS (20L * 1000 * 1000)
 #define GATEWAY4 "169.254.1.1"
 /* The link-local address the kernel makes from ee:ee:ee:ee:ee:ee. */
@@ -137,12 +138,30 @@ message(struct wire *wire, uint16_t type, uint16_t flags)
     return header;
 }
 
-/* Sends the message that is in wire->buffer; returns 0 or an errno. Answers go to each(). */
+/* libmnl gives up at the first message of a dump that was disturbed, and the rest would answer the
+ * next request; so the mark is taken off and remembered. */
+static bool
+take_off_interruption(char *buffer, ssize_t n)
+{
+    int left = (int)n;
+    bool is_interrupted = false;
+
+    for (struct nlmsghdr *header = (struct nlmsghdr *)buffer; mnl_nlmsg_ok(header, left);
+         header = mnl_nlmsg_next(header, &left)) {
+        is_interrupted = is_interrupted || (header->nlmsg_flags & NLM_F_DUMP_INTR);
+        header->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
+    }
+    return is_interrupted;
+}
+
+/* Sends the message that is in wire->buffer; returns 0 or an errno. Answers go to each(). EINTR:
+ * the list changed while it was read, and something may be missing. */
 static int
 exchange(struct wire *wire, struct mnl_socket *sock, mnl_cb_t each, void *owner)
 {
     struct nlmsghdr *header = (void *)wire->buffer;
     uint32_t seq = header->nlmsg_seq;
+    bool is_interrupted = false;
 
     header->nlmsg_flags |= NLM_F_ACK;
     if (mnl_socket_sendto(sock, header, header->nlmsg_len) < 0) {
@@ -156,13 +175,14 @@ exchange(struct wire *wire, struct mnl_socket *sock, mnl_cb_t each, void *owner)
         if (n < 0) {
             return errno;
         }
+        is_interrupted = take_off_interruption(wire->buffer, n) || is_interrupted;
         int result =
             mnl_cb_run(wire->buffer, (size_t)n, seq, mnl_socket_get_portid(sock), each, owner);
         if (result < 0) {
             return errno;
         }
         if (result == MNL_CB_STOP) {
-            return 0;
+            return is_interrupted ? EINTR : 0;
         }
     }
 }
@@ -621,7 +641,7 @@ wire_check_pod_end(struct wire *wire, const char *ifname, const struct prefix *i
         struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(header, sizeof *ifa);
         ifa->ifa_family = (uint8_t)ip_af(&ips[i].ip);
         int number = exchange(wire, wire->pod, on_address, &search);
-        if (number != 0) {
+        if (number != 0 && !(number == EINTR && search.found)) {
             return fail(err, number, "read the pod's addresses");
         }
         if (!search.found) {
@@ -667,14 +687,28 @@ on_alias(const struct nlmsghdr *header, void *owner)
     return MNL_CB_OK;
 }
 
+/* Links come and go while a node is busy; a list that was disturbed is read again. */
+static int
+find_alias(struct wire *wire, struct alias_search *search)
+{
+    int number = EINTR;
+
+    for (int i = 0; i < LIST_TRIES && number == EINTR; i++) {
+        put_link(message(wire, RTM_GETLINK, NLM_F_DUMP), 0);
+        number = exchange(wire, wire->host, on_alias, search);
+        /* What was found is there, whatever else was missed. */
+        number = search->found && number == EINTR ? 0 : number;
+    }
+    return number;
+}
+
 bool
 wire_has_alias(struct wire *wire, const char *alias)
 {
     struct alias_search search = {.alias = alias};
 
-    put_link(message(wire, RTM_GETLINK, NLM_F_DUMP), 0);
     /* When in doubt the link is there, and its address stays reserved. */
-    return exchange(wire, wire->host, on_alias, &search) != 0 || search.found;
+    return find_alias(wire, &search) != 0 || search.found;
 }
 
 bool
@@ -682,8 +716,7 @@ wire_delete_by_alias(struct wire *wire, const char *container_id, struct err *er
 {
     for (;;) {
         struct alias_search search = {.alias = container_id};
-        put_link(message(wire, RTM_GETLINK, NLM_F_DUMP), 0);
-        int number = exchange(wire, wire->host, on_alias, &search);
+        int number = find_alias(wire, &search);
         if (number != 0) {
             return fail(err, number, "list the host's interfaces");
         }
