@@ -12,6 +12,7 @@ from lab.cluster import BUILD
 from lab.pod import ifname_of
 
 PLUGIN = str(BUILD / "canal")
+HOST_PLUGINS = "/usr/lib/cni"
 VERSIONS = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"]
 NETWORK = "k8s-pod-network"
 
@@ -27,9 +28,11 @@ class CniError(Exception):
 
 
 class Sandbox:
-    """A container as the runtime knows it: an ID, a namespace, a pod's name."""
+    """A container as the runtime knows it: an ID, a namespace, a pod's name. With `defer` the caller makes
+    the namespace, many in one go."""
 
-    def __init__(self, node, name, container_id=None, namespace="default", netns=None):
+    def __init__(self, node, name, container_id=None, namespace="default", netns=None,
+                 defer=False):
         self.node = node
         self.name = name
         self.namespace = namespace
@@ -37,13 +40,13 @@ class Sandbox:
         self.container_id = container_id or hashlib.sha256(
             f"{self.netns.name} {name}".encode()).hexdigest()
         self.host_ifname = ifname_of(namespace, name)
-        if netns is None:
+        if netns is None and not defer:
             node.lab.add_namespaces([self.netns])
 
     def env(self, command, **extra):
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "CNI_COMMAND": command,
                "CNI_CONTAINERID": self.container_id, "CNI_NETNS": self.netns.path,
-               "CNI_IFNAME": "eth0", "CNI_PATH": f"{BUILD}:/usr/lib/cni",
+               "CNI_IFNAME": "eth0", "CNI_PATH": f"{BUILD}:{HOST_PLUGINS}",
                "CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE={self.namespace};"
                            f"K8S_POD_NAME={self.name};K8S_POD_INFRA_CONTAINER_ID={self.container_id}"}
         env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
@@ -94,7 +97,7 @@ class Plugin:
 
     def plain(self, command, config):
         """GC, STATUS: no container."""
-        return self.run({"CNI_COMMAND": command, "CNI_PATH": f"{BUILD}:/usr/lib/cni"}, config)
+        return self.run({"CNI_COMMAND": command, "CNI_PATH": f"{BUILD}:{HOST_PLUGINS}"}, config)
 
     # ---- what is there
     def files(self):
