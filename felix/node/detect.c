@@ -2,6 +2,7 @@
 #include "felix/node/detect.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <regex.h>
 #include <stdio.h>
@@ -10,6 +11,10 @@
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
+
+#define REGEX_MAX 128
+#define REPEAT_MAX 16
+#define DEPTH_MAX 3
 
 /* Interfaces that carry pods, tunnels or bridges of container runtimes: never a node's own. */
 static const char *const never[] = {"docker",
@@ -51,14 +56,61 @@ each_item(const char *list, bool (*visit)(void *owner, const char *item, struct 
     return n > 0 || err_set(err, "a value is wanted behind '='");
 }
 
+/* "{m}", "{m,}" or "{m,n}" at 'c' with small numbers; returns the character behind it, or NULL. */
+static const char *
+skip_bound(const char *c)
+{
+    unsigned number = 0;
+
+    for (c++; *c != '}'; c++) {
+        /* The end of the text is no digit either. */
+        if (*c == ',') {
+            number = 0;
+        } else if (!isdigit((unsigned char)*c)) {
+            return NULL;
+        } else {
+            number = number * 10 + (unsigned)(*c - '0');
+        }
+        if (number > REPEAT_MAX) {
+            return NULL;
+        }
+    }
+    return c + 1;
+}
+
+/* glibc unrolls repetitions as it compiles: "a++++++" or "((a{99}){99}){99}" would take all memory
+ * there is. An interface's name has 15 characters; what names them needs none of this. */
+static bool
+is_modest(const char *item)
+{
+    unsigned depth = 0;
+    bool was_repeat = false;
+    const char *c = item;
+
+    if (strlen(item) > REGEX_MAX) {
+        return false;
+    }
+    while (c && *c != '\0') {
+        bool is_repeat = strchr("*+?{", *c);
+        depth += *c == '(';
+        depth -= *c == ')' && depth > 0;
+        if ((is_repeat && was_repeat) || depth > DEPTH_MAX) {
+            return false;
+        }
+        was_repeat = is_repeat;
+        c = *c == '{' ? skip_bound(c) : c + 1;
+    }
+    return c != NULL;
+}
+
 static bool
 check_regex(void *owner, const char *item, struct err *err)
 {
     regex_t regex;
 
     (void)owner;
-    if (regcomp(&regex, item, REG_EXTENDED | REG_NOSUB) != 0) {
-        return err_set(err, "'%.64s' is not a regular expression", item);
+    if (!is_modest(item) || regcomp(&regex, item, REG_EXTENDED | REG_NOSUB) != 0) {
+        return err_set(err, "'%.64s' is not a regular expression for an interface", item);
     }
     regfree(&regex);
     return true;
