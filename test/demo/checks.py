@@ -50,7 +50,7 @@ def two_zones(report, cluster):
         nodes = {n.ip4 for n in cluster.nodes.values()}
         demand(all({p.source, p.destination} <= nodes for p in core),
                "the core saw outer addresses that are no node's")
-    matrix6 = Matrix(cluster, family=6, tries=4, deadline=4)
+    matrix6 = Matrix(cluster, family=6, wanted=pods_same_zone)
     matrix6.show(report)
     with report.check("IPv6 is native inside a zone and never tunnelled"):
         missing = matrix6.unreached(pods_same_zone)
@@ -213,7 +213,8 @@ def settle(cluster):
     cluster.wait_routes()
 
 
-def api_outage(report, cluster, seconds=OUTAGE):
+def api_outage(report, cluster, seconds=OUTAGE, meanwhile=None):
+    """meanwhile() is called when the outage has begun; what it starts must not touch this cluster."""
     report.step(f"the API server is gone for {seconds} s")
     before = {node: snapshot(node) for node in cluster.nodes.values()}
     changed = []
@@ -222,6 +223,8 @@ def api_outage(report, cluster, seconds=OUTAGE):
         cluster.api.down()
         try:
             until = time.monotonic() + seconds
+            if meanwhile is not None:
+                meanwhile()
             while time.monotonic() < until:
                 time.sleep(min(5, max(0, until - time.monotonic())))
                 report.step(f"    {max(0, until - time.monotonic()):.0f} s left")
@@ -318,7 +321,7 @@ def pool_modes(report, cluster):
 def _check_never(cluster):
     """Zones are separate now: what leaves for the other one does so as it is, and the core drops it."""
     before = cluster.filter.drops()[4]
-    matrix = Matrix(cluster, tries=2, deadline=2)
+    matrix = Matrix(cluster, wanted=pods_same_zone)
     missing = matrix.unreached(pods_same_zone)
     demand(not missing, "\n".join(missing))
     crossed = matrix.reached_wrongly(lambda s, d: not pods_same_zone(s, d))

@@ -1,11 +1,12 @@
 """Every check of `make demo`, one test each; both scenes are played once."""
 
+import contextlib
 import sys
 
 import pytest
 
 from demo.report import Report
-from demo.scenes import SCENES
+from demo.scenes import SCENES, play_all
 
 pytestmark = pytest.mark.ipip
 
@@ -18,9 +19,12 @@ NODES = ["node b3 added: reachable from every pod within seconds",
          "node b3 deleted: its routes are gone everywhere"]
 OUTSIDE = [f"pods reach the outside with masquerade, IPv{family}" for family in (4, 6)]
 
+START = ["bird, confd and felix come up on every node", "pods start through the CNI plugin",
+         "all checks of the scene can be made"]
+
 CHECKS = {
     "two zones": [
-        "the cluster comes up", "every pod reaches every pod",
+        *START, "every pod reaches every pod",
         "no encapsulated packet inside a zone",
         "only IPIP between zones, 20 bytes of overhead",
         "IPv6 is native inside a zone and never tunnelled", *OUTSIDE, *RESTARTS, *OUTAGE, *NODES,
@@ -28,7 +32,7 @@ CHECKS = {
         "pool switched live to Never: nothing encapsulated, nothing crosses zones",
         "pool switched live to CrossSubnet: as at first"],
     "two racks": [
-        "the cluster comes up", *[f"{what}, IPv{family}" for family in (4, 6) for what in
+        *START, *[f"{what}, IPv{family}" for family in (4, 6) for what in
                                   ("every pod reaches every pod through the switches",
                                    "no encapsulated packet anywhere")],
         *OUTSIDE, *RESTARTS, *OUTAGE, *NODES],
@@ -39,9 +43,8 @@ NAMES = [f"{scene}: {check}" for scene, checks in CHECKS.items() for check in ch
 @pytest.fixture(name="played", scope="module")
 def played_fixture():
     report = Report(out=sys.stdout)
-    for new, play in SCENES.values():
-        with new() as cluster:
-            play(report, cluster)
+    with contextlib.ExitStack() as stack:
+        play_all(report, list(SCENES), stack)
     return report
 
 

@@ -154,13 +154,16 @@ class Prober:
             s.close()
         self.sockets.clear()
 
-    def probe(self, pairs, deadline=5.0, tries=1, size=56):
+    def probe(self, pairs, deadline=5.0, tries=1, size=56, wanted=None):
         """pairs: {key: (netns, destination address)} → {key: True when the answer came}.
 
-        Each try asks again where no answer has come, and has an equal part of the time."""
+        Each try asks again where no answer has come, and has an equal part of the time. Ends early
+        when all have answered; or, given `wanted`, a second after all those have: the others, which
+        are to stay silent, have had that long to prove otherwise."""
         keys = list(pairs)
+        wanted = set(keys if wanted is None else wanted)
         answered = {}
-        for attempt in range(tries):
+        for _ in range(tries):
             for number, key in enumerate(keys):
                 if key in answered:
                     continue
@@ -171,14 +174,15 @@ class Prober:
                         _echo_request(family, self.ident, number, size), (address, 0))
                 except OSError:
                     pass  # no route or refused: it stays unanswered
-            self._collect(keys, answered, time.monotonic() + deadline / tries)
-            if len(answered) == len(keys):
+            self._collect(keys, answered, wanted, time.monotonic() + deadline / tries)
+            if wanted <= set(answered):
+                if len(wanted) < len(keys):
+                    self._collect(keys, answered, set(keys), time.monotonic() + 1.0)
                 break
-            del attempt
         return {key: key in answered for key in keys}
 
-    def _collect(self, keys, answered, until):
-        while len(answered) < len(keys) and time.monotonic() < until:
+    def _collect(self, keys, answered, wanted, until):
+        while not wanted <= set(answered) and time.monotonic() < until:
             ready, _, _ = select.select(list(self.sockets.values()), [], [], 0.05)
             for s in ready:
                 try:
