@@ -271,6 +271,9 @@ calculate_node(struct felix *felix)
     }
     felix->tunnel.is_wanted = felix->pools.has_tunnel;
     felix->tunnel.address = tunnel;
+    if (node && node->ipip_tunnel_ip.family && felix->tunnel.leftover.family == 0) {
+        felix->tunnel.leftover = node->ipip_tunnel_ip; /* of an earlier run */
+    }
     felix->tunnel.mtu = felix->settings->ipip_mtu         ? felix->settings->ipip_mtu
                         : felix->node_mtu > IPIP_OVERHEAD ? felix->node_mtu - IPIP_OVERHEAD
                                                           : 0;

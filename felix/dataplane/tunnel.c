@@ -25,8 +25,18 @@ find_or_make(struct netlink *netlink, struct link *ret_link, struct err *err)
     return link_get(netlink, TUNNEL_NAME, ret_link, err);
 }
 
-/* Other global IPv4 addresses go: with two, the kernel would choose a source nobody routes back to.
- */
+static bool
+is_unwanted(const struct tunnel *tunnel, const struct prefix *address)
+{
+    struct prefix want = prefix_of_ip(&tunnel->address);
+
+    if (!tunnel->is_wanted) {
+        return ip_equal(&address->ip, &tunnel->leftover);
+    }
+    /* With two, the kernel would choose a source nobody routes back to. */
+    return tunnel->address.family != 0 && !prefix_equal(address, &want);
+}
+
 static bool
 fix_addresses(struct tunnel *tunnel, struct netlink *netlink, int index, bool *changed,
               struct err *err)
@@ -40,11 +50,11 @@ fix_addresses(struct tunnel *tunnel, struct netlink *netlink, int index, bool *c
         if (!good || it->index != index || it->prefix.ip.family != 4) {
             continue;
         }
-        if (tunnel->is_wanted && prefix_equal(&it->prefix, &want)) {
-            have = true;
-        } else if (tunnel->address.family != 0 || !tunnel->is_wanted) {
+        if (is_unwanted(tunnel, &it->prefix)) {
             good = address_delete(netlink, index, &it->prefix, err);
             *changed = true;
+        } else {
+            have |= prefix_equal(&it->prefix, &want);
         }
     }
     VEC_DONE(&addresses);
@@ -55,6 +65,24 @@ fix_addresses(struct tunnel *tunnel, struct netlink *netlink, int index, bool *c
     return good;
 }
 
+static bool
+clean(struct tunnel *tunnel, struct netlink *netlink, struct err *err)
+{
+    struct link link;
+    bool changed = false;
+
+    tunnel->is_in_place = false;
+    if (tunnel->leftover.family == 0) {
+        return true;
+    }
+    if (link_get(netlink, TUNNEL_NAME, &link, NULL) &&
+        !fix_addresses(tunnel, netlink, link.index, &changed, err)) {
+        return err_wrap(err, TUNNEL_NAME);
+    }
+    tunnel->leftover = (struct ip){0};
+    return true;
+}
+
 bool
 tunnel_apply(struct tunnel *tunnel, struct netlink *netlink, struct err *err)
 {
@@ -62,15 +90,9 @@ tunnel_apply(struct tunnel *tunnel, struct netlink *netlink, struct err *err)
     bool changed = false;
 
     if (!tunnel->is_wanted) {
-        tunnel->is_in_place = true;
-        if (!tunnel->was_wanted || !link_get(netlink, TUNNEL_NAME, &link, NULL)) {
-            return true;
-        }
-        return fix_addresses(tunnel, netlink, link.index, &changed, err) ||
-               err_wrap(err, TUNNEL_NAME);
+        return clean(tunnel, netlink, err);
     }
-    bool was_in_place = tunnel->is_in_place && tunnel->was_wanted;
-    tunnel->was_wanted = true;
+    bool was_in_place = tunnel->is_in_place;
     tunnel->is_in_place = false;
     if (!find_or_make(netlink, &link, err)) {
         return err_wrap(err, TUNNEL_NAME);
@@ -85,7 +107,9 @@ tunnel_apply(struct tunnel *tunnel, struct netlink *netlink, struct err *err)
     if (!fix_addresses(tunnel, netlink, link.index, &changed, err)) {
         return err_wrap(err, TUNNEL_NAME);
     }
+    /* A new MTU or address of ours is no drift, and comes seldom enough to be counted as such. */
     tunnel->n_repaired += changed && was_in_place;
     tunnel->is_in_place = true;
+    tunnel->leftover = tunnel->address;
     return true;
 }
