@@ -5,8 +5,23 @@
 #include "felix/parts.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/model/pod.h"
 
 LOG_MODULE("felix");
+
+/* As the policy engine will see them: with an address of their own, and alive. */
+static size_t
+count_endpoints(const struct store *store)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < store_count(store, KIND_POD); i++) {
+        const struct pod *pod = store_at(store, KIND_POD, i);
+        n += !pod->is_host_network && !pod->is_finished && pod->node_name &&
+             (pod->ip4.family || pod->ip6.family);
+    }
+    return n;
+}
 
 static void
 collect(void *owner)
@@ -16,7 +31,7 @@ collect(void *owner)
                                  sets_n_repaired(felix->sets) + felix->n_rules_repaired);
 
     metric_set(felix->m.n_hosts, (double)store_count(felix->store, KIND_NODE));
-    metric_set(felix->m.n_cluster_endpoints, (double)store_count(felix->store, KIND_POD));
+    metric_set(felix->m.n_cluster_endpoints, (double)count_endpoints(felix->store));
     metric_set(felix->m.n_local_endpoints, (double)endpoints_count(felix->endpoints));
     metric_set(felix->m.repaired, n_repaired);
 }
@@ -28,8 +43,9 @@ define(struct felix *felix)
 
     felix->m = (struct felix_metrics){
         .n_hosts = metrics_define(all, METRIC_GAUGE, "felix_cluster_num_hosts", "Nodes known."),
-        .n_cluster_endpoints = metrics_define(
-            all, METRIC_GAUGE, "felix_cluster_num_workload_endpoints", "Pods known."),
+        .n_cluster_endpoints =
+            metrics_define(all, METRIC_GAUGE, "felix_cluster_num_workload_endpoints",
+                           "Pods with an address of their own."),
         .n_local_endpoints =
             metrics_define(all, METRIC_GAUGE, "felix_active_local_endpoints", "Pods of this node."),
         .restore_calls = metrics_define(all, METRIC_COUNTER, "felix_iptables_restore_calls",
