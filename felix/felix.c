@@ -691,8 +691,8 @@ felix_stop(struct felix *felix)
     bgp_health_free(felix->bgp);
     report_close(felix);
     for (size_t i = 0; i < N_FAMILIES; i++) {
-        iptables_free(felix->tables[i]);
-        iptables_free(felix->others[i]);
+        iptables_stop(felix->tables[i]);
+        iptables_stop(felix->others[i]);
     }
     kick_close(&felix->flush);
     uv_close((uv_handle_t *)&felix->tick, NULL);
@@ -703,6 +703,10 @@ felix_free(struct felix *felix)
 {
     kube_free(felix->kube);
     uv_run(felix->loop, UV_RUN_DEFAULT);
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        iptables_free(felix->tables[i]);
+        iptables_free(felix->others[i]);
+    }
     requests_close(felix);
     identity_free(felix->identity);
     condition_free(felix->condition);

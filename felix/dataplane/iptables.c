@@ -51,16 +51,20 @@ iptables_new(uv_loop_t *loop, const struct iptables_spec *spec)
 }
 
 void
+iptables_stop(struct iptables *tables)
+{
+    if (tables) {
+        tables->is_closing = true;
+        kick_close(&tables->kick);
+    }
+}
+
+void
 iptables_free(struct iptables *tables)
 {
-    if (!tables) {
-        return;
-    }
-    tables->is_closing = true;
-    kick_close(&tables->kick);
-    /* A running child still refers to us; the process is about to end, so this is not freed. */
-    if (!tables->is_running) {
+    if (tables) {
         ruleset_done(&tables->want);
+        free(tables);
     }
 }
 
@@ -186,8 +190,10 @@ on_saved(void *owner, const struct child_result *result)
     AUTO(str) struct str input = STR_INIT;
     struct err err = ERR_INIT;
 
-    if (!child_succeeded(tables->save_name, result, &err) ||
-        !ruleset_diff(&tables->want, str_text(&result->out), &input, &err)) {
+    if (tables->is_closing) {
+        finish(tables, false, NULL);
+    } else if (!child_succeeded(tables->save_name, result, &err) ||
+               !ruleset_diff(&tables->want, str_text(&result->out), &input, &err)) {
         finish(tables, false, &err);
     } else if (input.len == 0) {
         finish(tables, true, NULL);

@@ -31,7 +31,9 @@ struct iptables_spec {
 };
 
 struct iptables *iptables_new(uv_loop_t *loop, const struct iptables_spec *spec);
-/* The loop must turn until running children ended. */
+/* Nothing new is begun; a child that runs is let to its end. NULL is fine. */
+void iptables_stop(struct iptables *tables);
+/* After iptables_stop(), and after the loop has turned until nothing was left. */
 void iptables_free(struct iptables *tables);
 /* Takes the contents of 'set' (left empty). Runs a cycle when it differs from what was wanted. */
 void iptables_want(struct iptables *tables, struct ruleset *set);

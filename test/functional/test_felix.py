@@ -418,6 +418,7 @@ def test_kill_and_restart_lose_no_packet_and_change_nothing(node):
             node.wait_ready()
             wait_for(lambda: node.endpoints().keys() == {one.host_ifname, two.host_ifname}, 5,
                      "the pods to be known again")
+            assert node.metric("felix_iptables_restore_calls") == 0, "everything was in place"
             wait_for(lambda n=stream.sent(): stream.sent() >= n + 150, 10, "packets after the restart")
         flows = stream.stop()
     assert {f.name: f.lost for f in flows} == {"v4": 0, "v6": 0, "out": 0}
