@@ -205,7 +205,7 @@ want_rules(struct felix *felix)
 }
 
 static void
-write_state(const struct felix *felix)
+write_state(struct felix *felix)
 {
     const struct node *node = store_get(felix->store, KIND_NODE, felix->node_name);
     AUTO(str) struct str path = STR_INIT;
@@ -219,7 +219,15 @@ write_state(const struct felix *felix)
         str_addf(&text, "%s\"%s\"", i ? "," : "", prefix_format(&node->pod_cidrs[i], prefix));
     }
     str_addf(&text, "],\"mtu\":%u}\n", felix->pod_mtu);
-    if (!file_write_atomic(path.text, text.text, text.len, 0644, &err)) {
+    /* Each write waits for the disk, and pods wait for us. */
+    if (felix->written_state && strcmp(felix->written_state, text.text) == 0) {
+        return;
+    }
+    free(felix->written_state);
+    felix->written_state = NULL;
+    if (file_write_atomic(path.text, text.text, text.len, 0644, &err)) {
+        felix->written_state = xstrdup(text.text);
+    } else {
         log_error_every(60, "%s; the CNI plugin will not know the pod CIDRs while felix is down",
                         err.text);
     }
@@ -722,5 +730,6 @@ felix_free(struct felix *felix)
     health_free(felix->health);
     VEC_DONE(&felix->waiting);
     free(felix->node_name);
+    free(felix->written_state);
     free(felix);
 }

@@ -68,6 +68,7 @@ struct felix {
     struct monitor *monitor;
     struct kick flush;
     uint32_t node_mtu, pod_mtu;
+    char *written_state; /* podcidrs.json as it is on disk; NULL: not written yet */
 
     /* node */
     struct identity *identity;

@@ -72,7 +72,9 @@ handle_route(struct monitor *monitor, const struct nlmsghdr *header)
         break;
     case RTM_NEWADDR:
     case RTM_DELADDR:
-        note(monitor, MONITOR_ADDRESS);
+        if (((const struct ifaddrmsg *)nlmsg_data(header))->ifa_scope != RT_SCOPE_LINK) {
+            note(monitor, MONITOR_ADDRESS);
+        }
         break;
     case RTM_DELROUTE:
         found.event = MONITOR_ROUTE_GONE;

@@ -12,7 +12,7 @@ struct monitor;
 enum monitor_event {
     MONITOR_LINK, /* link is set */
     MONITOR_LINK_GONE,
-    MONITOR_ADDRESS,
+    MONITOR_ADDRESS,    /* not link-local ones: every pod's interface gets one */
     MONITOR_ROUTE_GONE, /* route is set: it was deleted */
     MONITOR_CONF,       /* forwarding, rp_filter, proxy_arp: link.index, negative: all */
     MONITOR_RULES,      /* nftables: somebody, perhaps we, committed a ruleset */
