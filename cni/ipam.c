@@ -262,9 +262,11 @@ remember(const struct ipam *ipam, size_t family, const struct ip *ip)
 
     str_addf(&path, "%s/last_reserved_ip.%zu", ipam->dir, family);
     ip_format(ip, text);
-    /* Losing it costs only the order in which addresses are reused. */
-    AUTO_FD int fd = open(path.text, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd >= 0 && write(fd, text, strlen(text)) < 0) {
+    /* Losing it costs only the order in which addresses are reused. Not emptied first: ext4 waits
+     * for the disk when a file that was emptied is closed. */
+    ssize_t len = (ssize_t)strlen(text);
+    AUTO_FD int fd = open(path.text, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && (write(fd, text, (size_t)len) != len || ftruncate(fd, len) != 0)) {
         unlink(path.text);
     }
 }
