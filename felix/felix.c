@@ -676,10 +676,10 @@ felix_new(uv_loop_t *loop, const struct felix_settings *settings, struct felix *
         return false;
     }
     felix->nodes = node_state_new(felix->node_name);
-    if (!open_kernel(felix, err) || !open_node(felix, err) || !open_files(felix, err) ||
-        !report_open(felix, err)) {
+    if (!open_kernel(felix, err) || !open_node(felix, err) || !open_files(felix, err)) {
         return false;
     }
+    report_open(felix);
     log_info("node %s, API %s%s", felix->node_name, kube_server(felix->kube),
              felix->inherited ? ", taking over what an earlier run left" : "");
     feed_start(felix->feed);

@@ -112,7 +112,7 @@ void requests_retry(struct felix *felix);
 void requests_close(struct felix *felix);
 
 /* report.c */
-MUST_CHECK bool report_open(struct felix *felix, struct err *err);
+void report_open(struct felix *felix);
 void report_update(struct felix *felix);
 bool report_is_ready(const struct felix *felix, const char **ret_reason);
 /* Warns when the kernel's neighbour tables are too small for what they will hold. */

@@ -67,8 +67,8 @@ define(struct felix *felix)
     metrics_on_collect(all, collect, felix);
 }
 
-bool
-report_open(struct felix *felix, struct err *err)
+void
+report_open(struct felix *felix)
 {
     const struct felix_settings *settings = felix->settings;
     struct http_server_spec health = {.host = settings->health_host,
@@ -78,12 +78,19 @@ report_open(struct felix *felix, struct err *err)
                                        .port = (uint16_t)settings->metrics_port,
                                        .metrics = felix->metrics};
 
+    struct err err = ERR_INIT;
+
     define(felix);
     report_update(felix);
-    return (!settings->health_enabled ||
-            http_server_new(felix->loop, &health, &felix->health_server, err)) &&
-           (!settings->metrics_enabled ||
-            http_server_new(felix->loop, &metrics, &felix->metrics_server, err));
+    /* A port that somebody else has is no reason to leave the node's pods alone. */
+    if (settings->health_enabled &&
+        !http_server_new(felix->loop, &health, &felix->health_server, &err)) {
+        log_error("health: %s; it is not served", err.text);
+    }
+    if (settings->metrics_enabled &&
+        !http_server_new(felix->loop, &metrics, &felix->metrics_server, &err)) {
+        log_error("metrics: %s; they are not served", err.text);
+    }
 }
 
 void

@@ -6,12 +6,18 @@
 #include <string.h>
 
 #include "lib/base/alloc.h"
+#include "lib/base/clock.h"
 #include "lib/loop/child.h"
 #include "lib/loop/kick.h"
 
 #define CHILD_DEADLINE_MS 60000
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 10000
+/* After a cycle that took n ms, notifications are gathered for n times this: reading tables that
+ * another tool commits all the time takes a tenth of a core at most. */
+#define REST 10
+#define REST_MIN_MS 20
+#define REST_MAX_MS 3000
 
 struct iptables {
     uv_loop_t *loop;
@@ -25,6 +31,7 @@ struct iptables {
     bool was_in_place; /* as this cycle began */
     bool is_closing;
     struct kick kick;
+    uint64_t began_ms; /* this cycle */
     uint64_t retry_ms;
     char save_name[32];
     char restore_name[32];
@@ -46,7 +53,7 @@ iptables_new(uv_loop_t *loop, const struct iptables_spec *spec)
     snprintf(tables->save_name, sizeof tables->save_name, "%s-%s-save", ip, backend);
     snprintf(tables->restore_name, sizeof tables->restore_name, "%s-%s-restore", ip, backend);
     ruleset_init(&tables->want);
-    kick_init(&tables->kick, loop, 20, cycle, tables);
+    kick_init(&tables->kick, loop, REST_MIN_MS, cycle, tables);
     return tables;
 }
 
@@ -87,6 +94,9 @@ iptables_want(struct iptables *tables, struct ruleset *set)
     tables->is_wanted = true;
     tables->is_in_place = false;
     iptables_check(tables);
+    if (!tables->is_running && !tables->is_closing) {
+        kick_later(&tables->kick, 0); /* what is wanted anew does not rest */
+    }
 }
 
 void
@@ -113,8 +123,13 @@ finish(struct iptables *tables, bool good, const struct err *err)
     if (err) {
         result.err = *err;
     }
+    uint64_t rest_ms = (clock_monotonic_ms() - tables->began_ms) * REST;
+
     tables->is_running = false;
     tables->is_in_place = good;
+    tables->kick.window_ms = rest_ms < REST_MIN_MS   ? REST_MIN_MS
+                             : rest_ms > REST_MAX_MS ? REST_MAX_MS
+                                                     : rest_ms;
     if (tables->is_closing) {
         return;
     }
@@ -219,5 +234,6 @@ cycle(void *owner)
     tables->has_written = false;
     tables->is_stale = false;
     tables->was_in_place = tables->is_in_place;
+    tables->began_ms = clock_monotonic_ms();
     save(tables);
 }

@@ -88,7 +88,7 @@ kset_open(struct kset_link **ret_link, struct err *err)
     }
     struct kset_link *link = NEW(struct kset_link);
     link->sock = sock;
-    link->buffer = xmalloc(MESSAGE_ROOM);
+    link->buffer = xcalloc(1, MESSAGE_ROOM); /* libmnl leaves padding as it is */
     link->lib = ipset_init();
     if (!link->lib) {
         kset_close(link);
