@@ -271,12 +271,13 @@ hand_to_felix(const struct cni_env *env, const struct cni_config *config, const 
                                     .network = config->name,
                                     .host_ifname = borrow(host_ifname)};
     struct proto_reply reply = {0};
+    AUTO_FD int fd = -1;
 
     VEC_FOREACH (paths, path) {
         VEC_PUSH(&request.release, *path);
     }
-    bool good =
-        proto_call(config->felix_socket, &request, DEL_TIMEOUT_MS, &reply, NULL) && reply.ok;
+    bool good = proto_connect(config->felix_socket, 0, &fd, NULL) &&
+                proto_exchange(fd, &request, DEL_TIMEOUT_MS, &reply, NULL) && reply.ok;
     VEC_DONE(&request.release);
     proto_reply_done(&reply);
     return good;
