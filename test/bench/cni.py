@@ -57,7 +57,8 @@ class Bench:
         node.lab.add_namespaces(self.netns)
 
     def no_links(self):
-        links = json.loads(self.node.netns.run(["ip", "-j", "link", "show", "type", "veth"]) or "[]")
+        links = json.loads(self.node.netns.run(["ip", "-j", "link", "show", "type", "veth"],
+                                               stderr=subprocess.DEVNULL) or "[]")
         return not [link for link in links if link["ifname"].startswith(("veth", "cali"))]
 
     def call(self, contender, command, count, parallel):

@@ -114,7 +114,8 @@ class Plugin:
 
     def host_links(self):
         return {link["ifname"]: link for link in
-                json.loads(self.node.netns.run(["ip", "-j", "link", "show", "type", "veth"]) or "[]")
+                json.loads(self.node.netns.run(["ip", "-j", "link", "show", "type", "veth"],
+                                               stderr=subprocess.DEVNULL) or "[]")
                 if link["ifname"].startswith("cali")}
 
     def pod_link(self, sandbox):
@@ -123,6 +124,12 @@ class Plugin:
 
     def has_residue(self):
         """What is left of all pods: files, links, routes, felix's memory."""
+        try:
+            return self.residue()
+        except ValueError:  # `ip` complains when links go while it lists them
+            return ["a disturbed list"]
+
+    def residue(self):
         left = [*self.files(), *self.host_links(), *(p.name for p in self.node_endpoints())]
         left += [r["dst"] for f in (4, 6) for r in self.node.routes(f)
                  if r.get("dev", "").startswith("cali") and not r["dst"].startswith("fe80")]
