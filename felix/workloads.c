@@ -232,7 +232,7 @@ workloads_add(struct workloads *workloads, const struct proto_request *request, 
     add_path(&path, workloads, request->container_id, request->ifname);
     add_key(&key, request->container_id, request->ifname);
     proto_request_write(request, &text);
-    if (!file_write_atomic(path.text, text.text, text.len, 0600, err)) {
+    if (!file_replace(path.text, &text, 0600, err)) {
         return false;
     }
     struct workload *workload = workload_of_request(request);
@@ -264,7 +264,7 @@ workloads_remove(struct workloads *workloads, const struct proto_request *remova
 
     add_path(&path, workloads, removal->container_id, removal->ifname);
     proto_request_write(removal, &text);
-    if (!file_write_atomic(path.text, text.text, text.len, 0600, &err)) {
+    if (!file_replace(path.text, &text, 0600, &err)) {
         log_warn("%s; if felix is killed now, interface %s may be left over", err.text,
                  removal->host_ifname);
         unlink(path.text);

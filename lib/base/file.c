@@ -58,8 +58,8 @@ write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-bool
-file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, struct err *err)
+static bool
+replace(const char *path, const struct str *data, mode_t mode, bool sync, struct err *err)
 {
     AUTO(str) struct str temp = STR_INIT;
 
@@ -69,7 +69,7 @@ file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, s
         if (fd < 0) {
             return err_sys(err, errno, "%s", temp.text);
         }
-        if (!write_all(fd, data, len) || fsync(fd) != 0) {
+        if (!write_all(fd, str_text(data), data->len) || (sync && fsync(fd) != 0)) {
             int number = errno;
             unlink(temp.text);
             return err_sys(err, number, "write %s", temp.text);
@@ -81,6 +81,21 @@ file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, s
         return err_sys(err, number, "rename %s to %s", temp.text, path);
     }
     return true;
+}
+
+bool
+file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, struct err *err)
+{
+    AUTO(str) struct str copy = STR_INIT;
+
+    str_add_bytes(&copy, data, len);
+    return replace(path, &copy, mode, true, err);
+}
+
+bool
+file_replace(const char *path, const struct str *text, mode_t mode, struct err *err)
+{
+    return replace(path, text, mode, false, err);
 }
 
 bool

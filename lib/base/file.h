@@ -15,6 +15,10 @@ MUST_CHECK bool file_read(const char *path, size_t max, struct str *ret_text, st
  * the new bytes, never a part. */
 MUST_CHECK bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mode,
                                   struct err *err);
+/* The same without waiting for the disk: it survives a killed process, not a power cut. For what a
+ * reboot makes void anyway. */
+MUST_CHECK bool file_replace(const char *path, const struct str *text, mode_t mode,
+                             struct err *err);
 /* Writes text to an existing file in one write, as sysctl files want it. */
 MUST_CHECK bool file_write_in_place(const char *path, const char *text, struct err *err);
 /* Creates a directory and its missing parents. */
