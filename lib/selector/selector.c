@@ -310,7 +310,10 @@ parse_unary(struct parser *parser, size_t *ret_id)
     if (!parse_primary(parser, ret_id)) {
         return false;
     }
-    if (is_negated) {
+    if (is_negated && parser->selector->nodes.items[*ret_id].op == OP_NOT) {
+        /* "!(!x)" is x, as "!!x" is: one canonical form. */
+        *ret_id = parser->selector->nodes.items[*ret_id].left;
+    } else if (is_negated) {
         *ret_id = node_add(parser, (struct node){.op = OP_NOT, .left = *ret_id});
     }
     return true;
