@@ -33,7 +33,8 @@ start(const char *const *args, uint32_t i, struct call *ret_call)
 
     snprintf(id, sizeof id, "CNI_CONTAINERID=bench%u", i);
     snprintf(netns, sizeof netns, "CNI_NETNS=/run/netns/%s%u", args[4], i);
-    snprintf(pod, sizeof pod, "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=bench;K8S_POD_NAME=pod%u", i);
+    snprintf(pod, sizeof pod, "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=bench;K8S_POD_NAME=pod%u",
+             i);
     snprintf(verb, sizeof verb, "CNI_COMMAND=%s", args[3]);
     char *env[] = {id, netns, pod, verb, command_path, ifname, path, NULL};
     char *argv[] = {(char *)(uintptr_t)args[1], NULL};
