@@ -5,7 +5,6 @@ import pytest
 from felix_nodes import REFRESH, FelixCluster, stays
 from lab import LabError, ZoneSpec, wait_for
 from lab.cluster import BUILD
-from lab.lab import ROOT
 
 CRD = "crd.projectcalico.org/v1"
 BIRD = 'log stderr all;\nrouter id 10.1.0.11;\nprotocol device {{}}\n{}'
@@ -256,6 +255,33 @@ def test_without_the_ipip_module_the_rest_works_and_the_reason_is_told(node):
     expect(node, "IPv4IPIPTunnelAddr", None)
 
 
+def test_no_pod_is_promised_while_rules_cannot_be_written(node):
+    tools = node.dir / "tools"
+    tools.mkdir()
+    for family in ("iptables", "ip6tables"):
+        (tools / f"{family}-nft-save").symlink_to(f"/usr/sbin/{family}-nft-save")
+    broken = tools / "iptables-nft-restore"
+    (tools / "ip6tables-nft-restore").symlink_to("/usr/sbin/ip6tables-nft-restore")
+    broken.write_text("#!/bin/sh\n/bin/cat >/dev/null; echo out of order >&2; exit 4\n")
+    broken.chmod(0o755)
+    node.felix.kill9()
+    node.netns.run(["iptables-nft", "-t", "raw", "-F"])
+    node.settings = {"PATH": str(tools), "FELIX_IPTABLESBACKEND": "nft"}
+    node.start_canal()
+    wait_for(lambda: "exit code 4: out of order" in node.readiness()[1], 10, lambda: node.readiness()[1])
+    pod = node.wire("early", 5)
+    with pytest.raises(LabError, match="timed out"):
+        node.felix_request(node.add_request(pod), timeout=1.5)
+    assert node.metric("felix_iptables_restore_errors") >= 1
+    broken.unlink()
+    wait_for(lambda: "is the package iptables installed" in node.readiness()[1], 15, "the other reason")
+    broken.symlink_to("/usr/sbin/iptables-nft-restore")
+    assert node.felix_request(node.add_request(pod), timeout=20)["ok"]
+    wait_for(node.felix_ready, 10, "felix to be ready")
+    assert any("cali-from-wl" in rule and "DROP" in rule for rule in node.own_rules())
+    node.clear_pods()
+
+
 def test_bad_settings_are_named(node):
     for name, value in (("IP_AUTODETECTION_METHOD", "interface=["), ("IP", "10.0.0.0/99"),
                         ("FELIX_INTERFACEPREFIX", "cali;x"), ("FELIX_HEALTHPORT", "0")):
@@ -264,4 +290,3 @@ def test_bad_settings_are_named(node):
                                    "CANAL_RUN_DIR": str(node.dir / "other"),
                                    "CANAL_STATE_DIR": str(node.dir / "other"), name: value})
         assert value[:4] in done or name in done, (name, done)
-    assert ROOT.exists()
