@@ -4,7 +4,6 @@
 
 #include <dirent.h>
 #include <json-c/json.h>
-#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "confd/objects.h"
 #include "confd/status.h"
 #include "confd/template.h"
+#include "confd/tunnel.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -30,7 +30,6 @@
 
 LOG_MODULE("confd");
 
-#define TUNNEL "tunl0"
 #define TICK_MS 1000
 #define STATUS_TICKS 5 /* once all sessions are up; every tick before */
 #define STATUS_DEADLINE_MS 10000
@@ -44,6 +43,7 @@ struct confd {
     struct feed *feed;
     struct templates *templates;
     struct bird_client *bird;
+    struct tunnel *tunnel;
     struct loader *loader;
     struct status *status;
     struct metrics *metrics;
@@ -60,7 +60,6 @@ struct confd {
     bool is_status_asked;
     bool is_all_up;
     unsigned n_ticks;
-    unsigned tunnel_index;
     int exit_code;
 };
 
@@ -273,29 +272,6 @@ on_protocols(void *owner, const struct bird_reply *reply)
 }
 
 static void
-on_reloaded(void *owner, const struct bird_reply *reply)
-{
-    (void)owner;
-    if (bird_reply_class(reply) != BIRD_DONE) {
-        log_warn("BIRD did not reconsider its kernel routes: %s", reply->err.text);
-    }
-}
-
-/* BIRD evaluates a filter when a route changes, not when an interface appears: routes through tunl0
- * that were refused while it was missing are asked for again once it is there. */
-static void
-tunnel_watch(struct confd *confd)
-{
-    unsigned index = if_nametoindex(TUNNEL);
-
-    if (index != confd->tunnel_index && index != 0) {
-        log_info("%s is there, BIRD reconsiders its kernel routes", TUNNEL);
-        bird_client_send(confd->bird, "reload out kernel4", STATUS_DEADLINE_MS, on_reloaded, confd);
-    }
-    confd->tunnel_index = index;
-}
-
-static void
 on_tick(uv_timer_t *timer)
 {
     struct confd *confd = timer->data;
@@ -304,7 +280,7 @@ on_tick(uv_timer_t *timer)
         loader_retry(confd->loader);
         return;
     }
-    tunnel_watch(confd);
+    tunnel_tick(confd->tunnel);
     loader_retry(confd->loader);
     if (!confd->is_status_asked && (!confd->is_all_up || confd->n_ticks++ % STATUS_TICKS == 0)) {
         confd->is_status_asked = true;
@@ -355,6 +331,7 @@ static void
 confd_stop(struct confd *confd)
 {
     /* BIRD goes on with what it has. */
+    tunnel_free(confd->tunnel);
     bird_client_free(confd->bird);
     http_server_free(confd->server);
     kick_close(&confd->flush);
@@ -459,7 +436,9 @@ daemon_open(struct confd *confd, struct err *err)
     uv_signal_start(&confd->terminate, on_signal, SIGTERM);
     uv_signal_start(&confd->interrupt, on_signal, SIGINT);
     uv_signal_start(&confd->hangup, on_hangup, SIGHUP);
-    confd->tunnel_index = if_nametoindex(TUNNEL);
+    if (!tunnel_new(&confd->loop, confd->bird, &confd->tunnel, err)) {
+        return false;
+    }
     if (settings->metrics_port == 0) {
         return true;
     }

@@ -564,7 +564,7 @@ static bool
 open_kernel(struct felix *felix, struct err *err)
 {
     if (!netlink_new(&felix->netlink, err) || !kset_open(&felix->kset, err) ||
-        !monitor_new(felix->loop, on_kernel, felix, &felix->monitor, err)) {
+        !monitor_new(felix->loop, MONITOR_EVERYTHING, on_kernel, felix, &felix->monitor, err)) {
         return false;
     }
     define_sets(felix);

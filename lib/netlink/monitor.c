@@ -151,9 +151,11 @@ open_source(uv_loop_t *loop, struct source *source, int protocol, const int *gro
 }
 
 bool
-monitor_new(uv_loop_t *loop, void (*notify)(void *owner, const struct monitor_note *note),
-            void *owner, struct monitor **ret_monitor, struct err *err)
+monitor_new(uv_loop_t *loop, enum monitor_scope scope,
+            void (*notify)(void *owner, const struct monitor_note *note), void *owner,
+            struct monitor **ret_monitor, struct err *err)
 {
+    static const int link_groups[] = {RTNLGRP_LINK, 0};
     static const int route_groups[] = {
         RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR,  RTNLGRP_IPV6_IFADDR,  RTNLGRP_IPV4_ROUTE,
         RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF, 0};
@@ -164,12 +166,14 @@ monitor_new(uv_loop_t *loop, void (*notify)(void *owner, const struct monitor_no
     monitor->owner = owner;
     monitor->route = (struct source){.monitor = monitor, .handle = handle_route};
     monitor->rules = (struct source){.monitor = monitor, .handle = handle_rules};
-    if (!open_source(loop, &monitor->route, NETLINK_ROUTE, route_groups, err)) {
+    const int *groups = scope == MONITOR_ONLY_LINKS ? link_groups : route_groups;
+    if (!open_source(loop, &monitor->route, NETLINK_ROUTE, groups, err)) {
         free(monitor);
         return false;
     }
     monitor->n_open = 1;
-    if (open_source(loop, &monitor->rules, NETLINK_NETFILTER, rule_groups, NULL)) {
+    if (scope == MONITOR_EVERYTHING &&
+        open_source(loop, &monitor->rules, NETLINK_NETFILTER, rule_groups, NULL)) {
         monitor->n_open = 2;
     }
     *ret_monitor = monitor;

@@ -25,7 +25,12 @@ struct monitor_note {
     struct route route;
 };
 
-MUST_CHECK bool monitor_new(uv_loop_t *loop,
+enum monitor_scope {
+    MONITOR_EVERYTHING,
+    MONITOR_ONLY_LINKS, /* BIRD's routes alone would wake a listener 100,000 times */
+};
+
+MUST_CHECK bool monitor_new(uv_loop_t *loop, enum monitor_scope scope,
                             void (*notify)(void *owner, const struct monitor_note *note),
                             void *owner, struct monitor **ret_monitor, struct err *err);
 /* NULL is fine; the loop must turn once more. */

@@ -99,13 +99,35 @@ def test_the_mode_of_a_pool_is_switched_live(cluster):
 
 
 def test_tunl0_that_comes_late_gets_its_routes(cluster):
+    """Loading the module makes the device, down, long before felix raises it: BIRD refuses the routes then."""
     a1, b1 = cluster.node("a1"), cluster.node("b1")
     a1.netns.ip("link del tunl0")
     wait_for(lambda: a1.route(b1.pod_cidr4) is None, 10, "the route to go with its device")
-    # One look of confd at the device must fall into the gap.
+    a1.netns.ip("link add tunl0 type bridge")
+    a1.birdc("reload in mesh_b1")
+    # confd has looked at the device while it was down, and BIRD has tried the route.
     time.sleep(1.5)
-    a1.netns.ip("link add tunl0 type bridge", "link set tunl0 up")
+    assert a1.route(b1.pod_cidr4) is None
+    a1.netns.ip("link set tunl0 up")
     expect_route(a1, b1.pod_cidr4, b1.ip4, "tunl0")
+
+
+def test_tunl0_down_for_a_moment_gets_its_routes_back(cluster):
+    a1, b1 = cluster.node("a1"), cluster.node("b1")
+    for _ in range(5):
+        a1.netns.ip("link set tunl0 down", "link set tunl0 up")
+        expect_route(a1, b1.pod_cidr4, b1.ip4, "tunl0")
+
+
+def test_tunl0_raised_while_confd_was_away_gets_its_routes(cluster):
+    a1, b1 = cluster.node("a1"), cluster.node("b1")
+    a1.netns.ip("link set tunl0 down")
+    a1.birdc("reload in mesh_b1")
+    a1.confd.stop()
+    a1.netns.ip("link set tunl0 up")
+    a1.confd.start()
+    expect_route(a1, b1.pod_cidr4, b1.ip4, "tunl0")
+    wait_for(a1.confd_ready, 40, "confd to be ready")
 
 
 def test_what_does_not_change_the_text_is_not_loaded(cluster):

@@ -282,7 +282,7 @@ the_monitor_tells_what_others_change(void **state)
 
     (void)state;
     uv_loop_init(&loop);
-    assert_true(monitor_new(&loop, on_note, &heard, &monitor, &err));
+    assert_true(monitor_new(&loop, MONITOR_EVERYTHING, on_note, &heard, &monitor, &err));
     int index = add_link("bridge", "heard");
     assert_true(link_set(netlink, index, true, 0, &err));
     assert_true(address_add(netlink, index, &address, &err));
