@@ -1,0 +1,26 @@
+/* projectcalico NetworkSet (namespaced) and GlobalNetworkSet: prefixes with labels. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/model/labels.h"
+#include "lib/net/prefix.h"
+
+struct kind_issues;
+
+struct network_set {
+    char *ns; /* NULL: global */
+    char *name;
+    struct labels labels;
+    struct prefix *nets; /* networks (no host bits), none twice; bad ones left out and reported */
+    size_t n_nets;
+};
+
+/* Rows of the kinds' table, see kind.h. */
+void *network_set_decode(struct json_object *json, const struct kind_issues *issues,
+                         struct err *err);
+void *global_network_set_decode(struct json_object *json, const struct kind_issues *issues,
+                                struct err *err);
+void network_set_free(void *object);
+bool network_set_equal(const void *a, const void *b);
