@@ -7,7 +7,6 @@
 #pragma once
 
 #include "felix/policy.h"
-#include "felix/rules/set_names.h"
 #include "lib/model/store.h"
 
 struct policy_state;
@@ -29,9 +28,22 @@ struct policy_state *policy_state_new(const struct policy_state_spec *spec);
 void policy_state_free(struct policy_state *state);
 /* Takes one change of any kind; those it does not know are ignored. */
 void policy_state_note(struct policy_state *state, const struct change *change);
-/* A pod the CNI plugin wired, before its addresses are in the API; n 0: forgotten. */
-void policy_state_local_pod(struct policy_state *state, const char *ns, const char *name,
-                            const struct prefix *ips, size_t n);
+/* A workload interface of this node and whose it is; its addresses count at once, before the API
+ * has them. 'ns' and 'pod' NULL: a container that is no pod of Kubernetes; no policy can select it
+ * and it is open. A pod whose object or namespace is not known (yet) is closed. Both change by
+ * being put again. */
+void policy_state_put_local(struct policy_state *state, const char *ifname, const char *ns,
+                            const char *pod, const struct prefix *ips, size_t n);
+void policy_state_remove_local(struct policy_state *state, const char *ifname);
+/* Whether the Pod object behind a workload interface is known: its labels are in force. */
+bool policy_state_knows_pod(const struct policy_state *state, const char *ifname);
+/* The addresses of this node's other interfaces, for host endpoints that go by expectedIPs. */
+struct policy_interface {
+    char ifname[16];
+    struct ip ip;
+};
+void policy_state_interfaces(struct policy_state *state, const struct policy_interface *interfaces,
+                             size_t n);
 void policy_state_flush(struct policy_state *state);
 
 /* For evaluating: whether the set holds it; sets that are not active hold nothing. */
