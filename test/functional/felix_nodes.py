@@ -162,13 +162,12 @@ class FelixNode(CanalNode):
 
     # ---- what it says of itself
     def metric(self, name):
-        out = self.netns.run(["curl", "-s", "http://localhost:9091/metrics"])
+        _, out = self.http_get(9091, "/metrics")
         return next((float(line.split()[-1]) for line in out.splitlines()
                      if line.startswith((name + " ", name + "{"))), None)
 
     def readiness(self):
-        out = self.netns.run(["curl", "-s", "-w", "%{http_code}", "http://localhost:9099/readiness"])
-        return int(out[-3:]), out[:-3]
+        return self.http_get(9099, "/readiness")
 
     def annotations(self):
         return self.lab.api.client.get("Node", self.name)["metadata"].get("annotations", {})

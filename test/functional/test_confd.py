@@ -40,7 +40,7 @@ class ConfdNode(CanalNode):
         return self.confd.log.read_text()
 
     def metric(self, name):
-        out = self.netns.run(["curl", "-s", "http://localhost:9092/metrics"])
+        _, out = self.http_get(9092, "/metrics")
         return next((float(line.split()[-1]) for line in out.splitlines()
                      if line.startswith((name + " ", name + "{"))), None)
 

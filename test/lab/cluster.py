@@ -100,21 +100,25 @@ class CanalNode(Node):
             raise LabError(f"{self.name}: felix is not ready: {answer.get('reason')}")
         return True
 
-    def confd_ready(self):
-        """Its readiness endpoint, asked from inside the node."""
-        connection = http.client.HTTPConnection("127.0.0.1", CONFD_HEALTH_PORT, timeout=5)
+    def http_get(self, port, path):
+        """(status, body) of a daemon's HTTP port, asked from inside the node."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             with self.netns.entered():
                 connection.connect()
-            connection.request("GET", "/readiness")
+            connection.request("GET", path)
             answer = connection.getresponse()
-            text = answer.read().decode(errors="replace").strip()
-        except OSError as error:
-            raise LabError(f"{self.name}: confd's health port: {error}") from None
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise LabError(f"{self.name}: port {port}: {error}") from None
         finally:
             connection.close()
-        if answer.status != 200:
-            raise LabError(f"{self.name}: confd is not ready: {text}")
+
+    def confd_ready(self):
+        """Its readiness endpoint."""
+        status, text = self.http_get(CONFD_HEALTH_PORT, "/readiness")
+        if status != 200:
+            raise LabError(f"{self.name}: confd is not ready: {text.strip()}")
         return True
 
     # ---- pods
