@@ -98,6 +98,8 @@ pod_add(struct felix *felix, uint64_t client, const struct proto_request *reques
 struct release {
     struct felix *felix;
     struct proto_request removal; /* a pod_del: what was asked, and the address files we know of */
+    int link_index;               /* 0: none */
+    bool is_link_found;           /* link_index is what it was when the removal was asked for */
 };
 
 static void
@@ -126,8 +128,6 @@ release_file(const struct felix *felix, const char *path, const char *container_
     }
 }
 
-static void reap(struct release *release);
-
 static void
 on_link_gone(void *owner, bool good, const struct err *err)
 {
@@ -150,17 +150,30 @@ on_link_gone(void *owner, bool good, const struct err *err)
     release_free(release);
 }
 
-static void
-reap(struct release *release)
+/* Nothing that is not named like a pod's interface is touched. */
+static bool
+find_link(struct release *release, struct err *err)
 {
     const struct proto_request *removal = &release->removal;
     const char *prefix = release->felix->settings->interface_prefix;
 
-    if (removal->host_ifname && strncmp(removal->host_ifname, prefix, strlen(prefix)) == 0) {
-        reaper_delete(release->felix->loop, removal->host_ifname, removal->container_id,
-                      on_link_gone, release);
+    release->is_link_found = !removal->host_ifname ||
+                             strncmp(removal->host_ifname, prefix, strlen(prefix)) != 0 ||
+                             reaper_find(release->felix->netlink, removal->host_ifname,
+                                         removal->container_id, &release->link_index, err);
+    return release->is_link_found;
+}
+
+static void
+reap(struct release *release)
+{
+    struct err err = ERR_INIT;
+
+    if (!release->is_link_found && !find_link(release, &err)) {
+        on_link_gone(release, false, &err);
+    } else if (release->link_index > 0) {
+        reaper_delete(release->felix->loop, release->link_index, on_link_gone, release);
     } else {
-        /* Nothing is known of a link: what is named can only be files. */
         on_link_gone(release, true, NULL);
     }
 }

@@ -2,7 +2,6 @@
 #include "felix/dataplane/reaper.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/alloc.h"
@@ -10,29 +9,30 @@
 
 struct reap {
     uv_work_t work;
-    char name[LINK_NAME_MAX];
-    char alias[64];
+    int index;
     bool good;
     struct err err;
     void (*done)(void *owner, bool good, const struct err *err);
     void *owner;
 };
 
-static bool
-reap(struct reap *reap, struct netlink *netlink, struct err *err)
+bool
+reaper_find(struct netlink *netlink, const char *name, const char *alias, int *ret_index,
+            struct err *err)
 {
     struct err reason = ERR_INIT;
     struct link link;
 
-    if (!link_get(netlink, reap->name, &link, &reason)) {
+    *ret_index = 0;
+    if (!link_get(netlink, name, &link, &reason)) {
         return reason.code == ENODEV || err_code(err, reason.code, "%s", reason.text);
     }
-    /* The name is made from namespace and pod, so the next pod of a StatefulSet has the same. */
-    if (link.alias[0] != '\0' && strcmp(link.alias, reap->alias) != 0) {
-        return true;
+    /* The name is made from namespace and pod, so the next pod of a StatefulSet has the same. The
+     * kernel's copy of the alias is cut. */
+    if (link.alias[0] == '\0' || strncmp(link.alias, alias, sizeof link.alias - 1) == 0) {
+        *ret_index = link.index;
     }
-    return link_delete(netlink, link.index, &reason) || reason.code == ENODEV ||
-           err_code(err, reason.code, "%s", reason.text);
+    return true;
 }
 
 static void
@@ -42,7 +42,7 @@ on_work(uv_work_t *work)
     struct netlink *netlink = NULL;
 
     if (netlink_new(&netlink, &item->err)) {
-        item->good = reap(item, netlink, &item->err);
+        item->good = link_delete(netlink, item->index, &item->err) || item->err.code == ENODEV;
         netlink_free(netlink);
     }
 }
@@ -58,13 +58,12 @@ on_done(uv_work_t *work, int status)
 }
 
 void
-reaper_delete(uv_loop_t *loop, const char *name, const char *alias,
+reaper_delete(uv_loop_t *loop, int index,
               void (*done)(void *owner, bool good, const struct err *err), void *owner)
 {
     struct reap *item = NEW(struct reap);
 
-    snprintf(item->name, sizeof item->name, "%s", name);
-    snprintf(item->alias, sizeof item->alias, "%.63s", alias);
+    item->index = index;
     item->done = done;
     item->owner = owner;
     item->work.data = item;
