@@ -1,0 +1,66 @@
+/* felix/rules/set_names: ids against answers computed apart (SHA-224, base64url), and what a policy needs. */
+#include <string.h>
+
+#include "felix/rules/set_names.h"
+#include "test/unit/cmocka.h"
+
+static void
+ids_are_pure_functions_of_the_meaning(void **state)
+{
+    struct policy_set set;
+    char name[32];
+
+    (void)state;
+    set_of_selector("a == 'b'", &set);
+    assert_string_equal(set.id, "s:22Yu0YxK-nwZ7UKkwyifXT-SNUmmtQldySS1XQ");
+    assert_int_equal(set.kind, SET_NETS);
+    set_kernel_name(&set, 4, name);
+    assert_string_equal(name, "cali40s:22Yu0YxK-nwZ7UKkwyifXT-");
+    assert_int_equal(strlen(name), 31);
+    set_of_named_port("a == 'b'", 6, "http", &set);
+    assert_string_equal(set.id, "n:nEfqtChGV06rIY4o8zksZHr_-jqu5lLcYFTMwQ");
+    assert_int_equal(set.kind, SET_IP_PORTS);
+    set_of_service("ns", "web", true, &set);
+    assert_string_equal(set.id, "svc:P_6MNw9nm3xcKo0IY7UGWEOZWL_g626neCQibQ");
+    set_of_service("ns", "web", false, &set);
+    assert_string_equal(set.id, "svc:-Bhl2nL6IIXjnEOz9y1IWNnB7F4NiGhmY9nTpw");
+    assert_int_equal(set.kind, SET_NETS);
+    set_kernel_name(&set, 6, name);
+    assert_int_equal(strncmp(name, "cali60svc:", 10), 0);
+}
+
+static void
+count(void *owner, const struct set_need *need)
+{
+    (void)need;
+    ++*(int *)owner;
+}
+
+static void
+every_set_a_rule_names_is_told(void **state)
+{
+    char *names[] = {"http", "https"};
+    char selector[] = "a == 'b'", other[] = "c == 'd'", ns[] = "ns", service[] = "web";
+    struct policy_rule in = {
+        .protocol = 6,
+        .source = {.selector = selector, .named_ports = names, .n_named_ports = 2},
+        .destination = {.not_selector = other, .not_named_ports = names, .n_not_named_ports = 1}};
+    struct policy_rule out = {.destination = {.service_ns = ns, .service_name = service}};
+    const struct policy policy = {.ingress = &in, .n_ingress = 1, .egress = &out, .n_egress = 1};
+    int n = 0;
+
+    (void)state;
+    policy_each_set(&policy, count, &n);
+    assert_int_equal(n, 6);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ids_are_pure_functions_of_the_meaning),
+        cmocka_unit_test(every_set_a_rule_names_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
