@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define KERNEL_NAME_LEN 31
-#define DIGEST_LEN 28 /* SHA-224; libmd has no name for it in every version */
+#define DIGEST_LEN 28
 
 static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -30,6 +30,18 @@ encode(const uint8_t *data, size_t len, char *out)
     *out = '\0';
 }
 
+/* SHA-224 is SHA-256 from another start, cut (FIPS 180-4, 5.3.2); Debian's libmd has the latter
+ * only. */
+static void
+sha224_init(SHA2_CTX *context)
+{
+    static const uint32_t start[] = {0xc1059ed8, 0x367cd507, 0x3070dd17, 0xf70e5939,
+                                     0xffc00b31, 0x68581511, 0x64f98fa7, 0xbefa4fa4};
+
+    SHA256Init(context);
+    memcpy(context->state.st32, start, sizeof start);
+}
+
 /* id = prefix + base64url(SHA-224(prefix + parts, each ended by a NUL but for the last)). */
 static void
 identify(const char *prefix, const char *const *parts, size_t n, char ret_id[POLICY_SET_ID_MAX])
@@ -38,13 +50,13 @@ identify(const char *prefix, const char *const *parts, size_t n, char ret_id[POL
     uint8_t digest[SHA256_DIGEST_LENGTH];
     int len = snprintf(ret_id, POLICY_SET_ID_MAX, "%s", prefix);
 
-    SHA224Init(&context);
-    SHA224Update(&context, (const uint8_t *)prefix, strlen(prefix));
+    sha224_init(&context);
+    SHA256Update(&context, (const uint8_t *)prefix, strlen(prefix));
     for (size_t i = 0; i < n; i++) {
         bool is_last = i + 1 == n;
-        SHA224Update(&context, (const uint8_t *)parts[i], strlen(parts[i]) + !is_last);
+        SHA256Update(&context, (const uint8_t *)parts[i], strlen(parts[i]) + !is_last);
     }
-    SHA224Final(digest, &context);
+    SHA256Final(digest, &context);
     encode(digest, DIGEST_LEN, ret_id + len);
 }
 
@@ -82,7 +94,8 @@ set_of_service(const char *ns, const char *name, bool with_ports, struct policy_
 void
 set_kernel_name(const struct policy_set *set, uint8_t family, char ret_name[32])
 {
-    snprintf(ret_name, KERNEL_NAME_LEN + 1, "cali%u0%s", family, set->id);
+    snprintf(ret_name, 32, "cali%c0%.*s", family == 4 ? '4' : '6',
+             KERNEL_NAME_LEN - (int)strlen("cali40"), set->id);
 }
 
 /* ---- what a policy needs ----------------------------------------------------------------------
