@@ -39,7 +39,7 @@ count(void *owner, const struct set_need *need)
 static void
 every_set_a_rule_names_is_told(void **state)
 {
-    char *names[] = {"http", "https"};
+    char http[] = "http", https[] = "https", *names[] = {http, https};
     char selector[] = "a == 'b'", other[] = "c == 'd'", ns[] = "ns", service[] = "web";
     struct policy_rule in = {
         .protocol = 6,
