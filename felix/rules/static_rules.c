@@ -9,6 +9,7 @@
  *   nat POSTROUTING ─ pool with natOutgoing to outside all pools ─► masquerade */
 #include "felix/rules/static_rules.h"
 
+#include "felix/rules/host_rules.h"
 #include "felix/rules/names.h"
 
 static void
@@ -18,6 +19,9 @@ anti_spoofing(const struct static_rules_config *config, uint8_t family, struct r
     struct chain *chain = ruleset_chain(set, "raw", "cali-PREROUTING");
 
     chain_add(chain, "-i %s+ -j cali-from-wl", config->workload_prefix);
+    if (config->policy) {
+        host_rules_raw_input(config->policy, chain);
+    }
     chain = ruleset_chain(set, "raw", "cali-from-wl");
     if (family == 6) {
         /* Neighbour discovery runs on link-local and unspecified addresses; neither is forwarded.
@@ -30,23 +34,39 @@ anti_spoofing(const struct static_rules_config *config, uint8_t family, struct r
     ruleset_hook(set, &hook);
 }
 
+/* What is addressed to the node, or comes from it: IPIP, then policy. */
 static void
-ipip(const struct static_rules_config *config, struct ruleset *set)
+node_traffic(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
 {
     const struct hook input = {"filter", "INPUT", "cali-INPUT", config->is_append_mode};
     const struct hook output = {"filter", "OUTPUT", "cali-OUTPUT", config->is_append_mode};
-    struct chain *chain = ruleset_chain(set, "filter", "cali-INPUT");
+    struct chain *chain = NULL;
 
-    chain_add(chain, "-p ipencap -m set --match-set cali40" SET_ALL_HOSTS
-                     " src -m addrtype --dst-type LOCAL -j ACCEPT");
-    chain_add(chain, "-p ipencap -j DROP");
+    if (family == 6 && !config->policy) {
+        return;
+    }
+    chain = ruleset_chain(set, "filter", "cali-INPUT");
+    if (family == 4) {
+        chain_add(chain, "-p ipencap -m set --match-set cali40" SET_ALL_HOSTS
+                         " src -m addrtype --dst-type LOCAL -j ACCEPT");
+        chain_add(chain, "-p ipencap -j DROP");
+    }
+    if (config->policy) {
+        host_rules_input(config->policy, chain);
+    }
     ruleset_hook(set, &input);
     chain = ruleset_chain(set, "filter", "cali-OUTPUT");
-    chain_add(chain, "-p ipencap -m set --match-set cali40" SET_ALL_HOSTS
-                     " dst -m addrtype --src-type LOCAL -j ACCEPT");
+    if (family == 4) {
+        chain_add(chain, "-p ipencap -m set --match-set cali40" SET_ALL_HOSTS
+                         " dst -m addrtype --src-type LOCAL -j ACCEPT");
+    }
+    if (config->policy) {
+        host_rules_output(config->policy, chain);
+    }
     ruleset_hook(set, &output);
 }
 
+/* Without policy; else host_rules.c writes these chains. */
 static void
 forward(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
 {
@@ -92,9 +112,11 @@ void
 static_rules(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
 {
     anti_spoofing(config, family, set);
-    if (family == 4) {
-        ipip(config, set);
+    node_traffic(config, family, set);
+    if (config->policy) {
+        policy_rules_static(config->policy, family, set);
+    } else {
+        forward(config, family, set);
     }
-    forward(config, family, set);
     nat(config, family, set);
 }

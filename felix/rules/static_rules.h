@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "felix/rules/policy_rules.h"
 #include "felix/rules/ruleset.h"
 
 struct static_rules_config {
@@ -11,6 +12,9 @@ struct static_rules_config {
     bool is_append_mode;         /* ChainInsertMode=append */
     bool has_random_fully;       /* MASQUERADE --random-fully */
     bool has_tunnel;             /* some pool uses IPIP */
+    /* NULL: no policy; pods may do everything that is not spoofed. Else policy_rules_static() is
+     * part of what is added. */
+    const struct policy_rules_config *policy;
 };
 
 /* Adds to 'set' what family 4 or 6 needs. */

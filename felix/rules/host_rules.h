@@ -1,0 +1,10 @@
+/* The parts of policy_rules_static() that stand in chains which static_rules.c makes, too. */
+#pragma once
+
+#include "felix/rules/policy_rules.h"
+
+/* raw cali-PREROUTING, behind anti-spoofing. */
+void host_rules_raw_input(const struct policy_rules_config *config, struct chain *chain);
+/* filter cali-INPUT and cali-OUTPUT, behind what guards IPIP. */
+void host_rules_input(const struct policy_rules_config *config, struct chain *chain);
+void host_rules_output(const struct policy_rules_config *config, struct chain *chain);
