@@ -1,5 +1,4 @@
 /* felix/evaluate: rules, tiers and uses against tables written from the semantics. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,31 +13,6 @@
 #define TCP 6
 #define UDP 17
 #define SCTP 132
-
-/* Names of sets that are as good as the real ones here; these come from felix/rules/set_names.c
- * once it is there. */
-void
-set_of_selector(const char *canonical, struct policy_set *ret_set)
-{
-    ret_set->kind = SET_NETS;
-    snprintf(ret_set->id, sizeof ret_set->id, "s:%s", canonical);
-}
-
-void
-set_of_named_port(const char *canonical, uint8_t protocol, const char *name,
-                  struct policy_set *ret_set)
-{
-    ret_set->kind = SET_IP_PORTS;
-    snprintf(ret_set->id, sizeof ret_set->id, "n:%s,%d:%s", canonical ? canonical : "", protocol,
-             name);
-}
-
-void
-set_of_service(const char *ns, const char *name, bool with_ports, struct policy_set *ret_set)
-{
-    ret_set->kind = with_ports ? SET_IP_PORTS : SET_NETS;
-    snprintf(ret_set->id, sizeof ret_set->id, "svc:%s/%s", ns, name);
-}
 
 /* ---- a cluster of a few addresses
  * --------------------------------------------------------------- */
