@@ -407,6 +407,10 @@ requests_handle(void *owner, uint64_t client, const char *line, size_t len)
     case PROTO_ENDPOINTS:
         list_endpoints(felix, client);
         break;
+    case PROTO_EXPLAIN:
+    case PROTO_DROPS:
+        refuse(felix, client, CODE_BAD_REQUEST, "this felix does not enforce policy yet");
+        break;
     }
     proto_request_done(&request);
 }

@@ -104,16 +104,28 @@ proto_connect(const char *socket_path, uint64_t deadline_ms, int *ret_fd, struct
 }
 
 bool
+proto_exchange_line(int fd, const struct proto_request *request, uint64_t deadline_ms,
+                    struct str *answer, struct err *err)
+{
+    AUTO(str) struct str line = STR_INIT;
+
+    proto_request_write(request, &line);
+    if (!exchange(fd, &line, clock_monotonic_ms() + deadline_ms, answer, err)) {
+        return false;
+    }
+    answer->text[--answer->len] = '\0';
+    return true;
+}
+
+bool
 proto_exchange(int fd, const struct proto_request *request, uint64_t deadline_ms,
                struct proto_reply *ret_reply, struct err *err)
 {
-    AUTO(str) struct str line = STR_INIT;
     AUTO(str) struct str answer = STR_INIT;
 
     memset(ret_reply, 0, sizeof *ret_reply);
-    proto_request_write(request, &line);
-    return exchange(fd, &line, clock_monotonic_ms() + deadline_ms, &answer, err) &&
-           proto_reply_read(answer.text, answer.len - 1, ret_reply, err);
+    return proto_exchange_line(fd, request, deadline_ms, &answer, err) &&
+           proto_reply_read(answer.text, answer.len, ret_reply, err);
 }
 
 bool

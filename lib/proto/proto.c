@@ -7,10 +7,12 @@
 
 #include "lib/base/alloc.h"
 #include "lib/json/json.h"
+#include "lib/proto/explain.h"
 
 static const char *const op_names[] = {
     [PROTO_POD_ADD] = "pod_add", [PROTO_POD_DEL] = "pod_del", [PROTO_POD_CHECK] = "pod_check",
-    [PROTO_POD_GC] = "pod_gc",   [PROTO_STATUS] = "status",   [PROTO_ENDPOINTS] = "endpoints"};
+    [PROTO_POD_GC] = "pod_gc",   [PROTO_STATUS] = "status",   [PROTO_ENDPOINTS] = "endpoints",
+    [PROTO_EXPLAIN] = "explain", [PROTO_DROPS] = "drops"};
 
 void
 proto_request_done(struct proto_request *request)
@@ -32,6 +34,7 @@ proto_request_done(struct proto_request *request)
         free(it->ifname);
     }
     VEC_DONE(&request->valid);
+    proto_explain_done(&request->explain);
     memset(request, 0, sizeof *request);
 }
 
@@ -107,6 +110,9 @@ proto_request_write(const struct proto_request *request, struct str *out)
             json_object_array_add(array, item);
         }
         json_object_object_add(json, "valid", array);
+    }
+    if (request->op == PROTO_EXPLAIN) {
+        proto_explain_write(&request->explain, json);
     }
     add_line(out, json);
 }
@@ -319,6 +325,7 @@ proto_request_read(const char *line, size_t len, struct proto_request *ret_reque
     if (!json_as_object(&root, err) || !read_op(&root, &request.op, err) ||
         !read_words(&root, words, ARRAY_LEN(words), err) || !read_ips(&root, &request, err) ||
         !read_release(&root, &request, err) || !read_valid(&root, &request, err) ||
+        (request.op == PROTO_EXPLAIN && !proto_explain_read(&root, &request.explain, err)) ||
         !is_complete(&request, err)) {
         proto_request_done(&request);
         return false;

@@ -22,7 +22,29 @@ enum proto_op {
     PROTO_POD_GC,    /* everything of 'network' that is not in 'valid' goes */
     PROTO_STATUS,    /* can pods be added? */
     PROTO_ENDPOINTS, /* what felix knows, for people */
+    PROTO_EXPLAIN,   /* may this packet pass, and which rule decides? */
+    PROTO_DROPS,     /* a subscription: {"ok":true}, then a line for every drop until the end */
 };
+
+/* One end of what is to be explained: a pod or an address, never both. */
+struct proto_place {
+    char *namespace, *pod; /* NULL: 'ip' is given */
+    struct ip ip;          /* family 0: the pod is given */
+};
+
+/* {"op":"explain","from":{"pod":"default/web-0"},"to":{"ip":"10.1.0.2"},"protocol":"tcp","port":80}
+ */
+struct proto_explain {
+    struct proto_place from, to;
+    uint8_t protocol;     /* "tcp", "udp", "sctp", "udplite", "icmp", "icmpv6" or a number */
+    uint16_t port;        /* of the destination; wanted for protocols with ports */
+    uint16_t source_port; /* PROTO_SOURCE_PORT when not given */
+    uint8_t icmp_type, icmp_code;
+    uint8_t family; /* of pods with both; 0: what the other end is, else IPv4 */
+};
+
+/* What clients use that do not ask for one: few rules look at it, and those mean such a one. */
+#define PROTO_SOURCE_PORT 49152
 
 struct proto_attachment {
     char *container_id;
@@ -41,6 +63,7 @@ struct proto_request {
     VEC(struct prefix) ips; /* /32 and /128 */
     VEC(char *) release;    /* host-local address files: absolute paths */
     VEC(struct proto_attachment) valid;
+    struct proto_explain explain; /* PROTO_EXPLAIN */
 };
 
 struct proto_reply {
@@ -64,6 +87,10 @@ MUST_CHECK bool proto_request_read(const char *line, size_t len, struct proto_re
                                    struct err *err);
 MUST_CHECK bool proto_reply_read(const char *line, size_t len, struct proto_reply *ret_reply,
                                  struct err *err);
+/* "tcp" for 6, "50" for others without a name; returns ret_text or a constant. */
+const char *proto_protocol_name(uint8_t protocol, char ret_text[4]);
+MUST_CHECK bool proto_protocol_parse(const char *text, uint8_t *ret_protocol, struct err *err);
+bool proto_has_ports(uint8_t protocol);
 /* "{\"ok\":false,...}" */
 void proto_refuse(struct str *out, int code, const char *reason);
 
@@ -76,6 +103,9 @@ MUST_CHECK bool proto_connect(const char *socket_path, uint64_t deadline_ms, int
 /* One request and its reply; a connection may be used for several. */
 MUST_CHECK bool proto_exchange(int fd, const struct proto_request *request, uint64_t deadline_ms,
                                struct proto_reply *ret_reply, struct err *err);
+/* The same with an answer that is not a proto_reply: one line without its newline, appended. */
+MUST_CHECK bool proto_exchange_line(int fd, const struct proto_request *request,
+                                    uint64_t deadline_ms, struct str *answer, struct err *err);
 /* Both in one. */
 MUST_CHECK bool proto_call(const char *socket_path, const struct proto_request *request,
                            uint64_t deadline_ms, struct proto_reply *ret_reply, struct err *err);
