@@ -577,3 +577,31 @@ selector_key(const struct selector *selector, size_t i)
     }
     return NULL;
 }
+
+/* Gives the requirement number *skip in the subtree, or lowers *skip by how many it has. */
+static bool
+required_find(const struct selector *selector, size_t id, size_t *skip,
+              struct selector_required *ret_required)
+{
+    const struct node *node = &selector->nodes.items[id];
+
+    if (node->op == OP_AND) {
+        return required_find(selector, node->left, skip, ret_required) ||
+               required_find(selector, node->right, skip, ret_required);
+    }
+    if (node->op != OP_EQ && node->op != OP_IN) {
+        return false;
+    }
+    if ((*skip)-- > 0) {
+        return false;
+    }
+    *ret_required = (struct selector_required){
+        .key = node->key, .values = node->values, .n_values = node->n_values};
+    return true;
+}
+
+bool
+selector_required(const struct selector *selector, size_t i, struct selector_required *ret_required)
+{
+    return required_find(selector, selector->root, &i, ret_required);
+}

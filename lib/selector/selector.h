@@ -33,3 +33,13 @@ void selector_print(const struct selector *selector, struct str *out);
 /* Label keys the selector looks at, in order of appearance, repeated as they are. NULL past the
  * end. */
 const char *selector_key(const struct selector *selector, size_t i);
+
+/* What every match must have: the label has one of the values. Those that can be read off the top
+ * of the expression (== and in, joined by &&), in order; false past the last. For indexes. */
+struct selector_required {
+    const char *key;
+    char *const *values;
+    size_t n_values; /* 0: nothing matches */
+};
+bool selector_required(const struct selector *selector, size_t i,
+                       struct selector_required *ret_required);
