@@ -20,6 +20,7 @@ struct node {
     name_vec children;        /* keys, sorted */
     name_vec leaves;          /* names of interfaces, sorted */
     bool is_changed;          /* since the last dispatch_changes() */
+    bool is_told;             /* dispatch_changes() gave its chains once */
 };
 
 struct dispatch {
@@ -265,6 +266,7 @@ dispatch_changes(struct dispatch *dispatch, struct ruleset *set,
         if (node->is_changed && !is_empty(node)) {
             write_pair(dispatch, node, set);
             node->is_changed = false;
+            node->is_told = true;
         }
     }
     TABLE_FOREACH (dispatch->nodes, entry) {
@@ -273,10 +275,10 @@ dispatch_changes(struct dispatch *dispatch, struct ruleset *set,
         if (!is_empty(node)) {
             continue;
         }
-        chain_name(dispatch, node->key, true, name);
-        gone(owner, name);
-        chain_name(dispatch, node->key, false, name);
-        gone(owner, name);
+        for (int is_from = 0; is_from <= 1 && node->is_told; is_from++) {
+            chain_name(dispatch, node->key, is_from, name);
+            gone(owner, name);
+        }
         table_take(dispatch->nodes, node->key);
         node_free(node);
     }

@@ -1,0 +1,366 @@
+/* felix/rules: dispatch to pods by the name of their interface, and the hooks around it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "felix/rules/dispatch.h"
+#include "felix/rules/policy_rules.h"
+#include "felix/rules/static_rules.h"
+#include "lib/base/alloc.h"
+#include "lib/base/table.h"
+#include "test/unit/cmocka.h"
+
+static char *
+text_of(const struct chain *chain)
+{
+    struct str out = STR_INIT;
+
+    VEC_FOREACH (&chain->rules, rule) {
+        str_addf(&out, "%s\n", *rule);
+    }
+    return out.text ? str_steal(&out) : strdup("");
+}
+
+static const struct chain *
+find_chain(const struct ruleset *set, const char *table, const char *name)
+{
+    VEC_FOREACH (&set->chains, chain) {
+        if (strcmp(chain->table, table) == 0 && strcmp(chain->name, name) == 0) {
+            return chain;
+        }
+    }
+    return NULL;
+}
+
+static void
+assert_chain(const struct ruleset *set, const char *table, const char *name, const char *want)
+{
+    const struct chain *chain = find_chain(set, table, name);
+
+    if (!chain) {
+        fail_msg("no chain %s in %s", name, table);
+        return;
+    }
+    char *text = text_of(chain);
+    assert_string_equal(text, want);
+    free(text);
+}
+
+/* ---- tree ------------------------------------------------------------------------------------
+ */
+
+/* What the kernel would hold after all changes: name -> text. */
+struct kernel {
+    struct table *chains;
+    size_t n_written;
+};
+
+static void
+take(struct kernel *kernel, struct ruleset *set)
+{
+    VEC_FOREACH (&set->chains, chain) {
+        assert_string_equal(chain->table, "filter");
+        free(table_put(kernel->chains, chain->name, text_of(chain)));
+        kernel->n_written++;
+    }
+    ruleset_done(set);
+}
+
+static void
+on_gone(void *owner, const char *chain)
+{
+    struct kernel *kernel = owner;
+    char *text = table_take(kernel->chains, chain);
+
+    assert_non_null(text);
+    free(text);
+}
+
+static void
+flush(struct dispatch *dispatch, struct kernel *kernel)
+{
+    struct ruleset set;
+
+    ruleset_init(&set);
+    kernel->n_written = 0;
+    dispatch_changes(dispatch, &set, on_gone, kernel);
+    take(kernel, &set);
+}
+
+static void
+a_pod_changes_its_leaf_and_seldom_more(void **state)
+{
+    struct dispatch *dispatch = dispatch_new("cali");
+    struct kernel kernel = {.chains = table_new()};
+
+    (void)state;
+    flush(dispatch, &kernel);
+    assert_int_equal(kernel.n_written, 2);
+    assert_string_equal(table_get(kernel.chains, DISPATCH_FROM), "-g cali-unknown-from\n");
+    assert_string_equal(table_get(kernel.chains, DISPATCH_TO), "-g cali-unknown-to\n");
+    assert_true(dispatch_put(dispatch, "cali12345678901"));
+    assert_false(dispatch_put(dispatch, "cali12345678901"));
+    flush(dispatch, &kernel);
+    assert_int_equal(kernel.n_written, 6);
+    assert_string_equal(table_get(kernel.chains, DISPATCH_FROM),
+                        "-i cali1+ -g cali-from-wl-dispatch-1\n-g cali-unknown-from\n");
+    assert_string_equal(table_get(kernel.chains, DISPATCH_TO "-1"),
+                        "-o cali12+ -g cali-to-wl-dispatch-12\n-g cali-unknown-to\n");
+    assert_true(dispatch_put(dispatch, "cali12abcdef012"));
+    flush(dispatch, &kernel);
+    assert_int_equal(kernel.n_written, 2);
+    assert_string_equal(table_get(kernel.chains, DISPATCH_FROM "-12"),
+                        "-i cali12345678901 -g cali-fw-cali12345678901\n"
+                        "-i cali12abcdef012 -g cali-fw-cali12abcdef012\n-g cali-unknown-from\n");
+    flush(dispatch, &kernel);
+    assert_int_equal(kernel.n_written, 0);
+    dispatch_remove(dispatch, "cali12345678901");
+    dispatch_remove(dispatch, "cali12345678901");
+    dispatch_remove(dispatch, "cali12abcdef012");
+    flush(dispatch, &kernel);
+    assert_int_equal(kernel.n_written, 2);
+    assert_int_equal(table_count(kernel.chains), 2);
+    table_free(kernel.chains, free);
+    dispatch_free(dispatch);
+}
+
+static void
+names_that_are_short_or_strange_are_no_way_in(void **state)
+{
+    static const char *const strange[] = {"eth0", "cali+", "cali 1", "cali\"", "cali0123456789ab",
+                                          ""};
+    struct dispatch *dispatch = dispatch_new("cali");
+    struct ruleset set;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(strange); i++) {
+        assert_false(dispatch_put(dispatch, strange[i]));
+    }
+    assert_true(dispatch_put(dispatch, "cali"));
+    assert_true(dispatch_put(dispatch, "cali1"));
+    assert_true(dispatch_put(dispatch, "cali12"));
+    ruleset_init(&set);
+    dispatch_chains(dispatch, &set);
+    assert_int_equal(set.chains.n, 6);
+    assert_chain(&set, "filter", DISPATCH_TO,
+                 "-o cali -g cali-tw-cali\n-o cali1+ -g cali-to-wl-dispatch-1\n"
+                 "-g cali-unknown-to\n");
+    assert_chain(&set, "filter", DISPATCH_TO "-1",
+                 "-o cali1 -g cali-tw-cali1\n-o cali12+ -g cali-to-wl-dispatch-12\n"
+                 "-g cali-unknown-to\n");
+    assert_chain(&set, "filter", DISPATCH_TO "-12",
+                 "-o cali12 -g cali-tw-cali12\n-g cali-unknown-to\n");
+    ruleset_done(&set);
+    dispatch_free(dispatch);
+}
+
+/* Small and repeatable. */
+static unsigned
+next_random(unsigned *seed)
+{
+    *seed = *seed * 1103515245u + 12345u;
+    return *seed >> 8;
+}
+
+static void
+whatever_happened_it_is_as_if_built_anew(void **state)
+{
+    struct dispatch *dispatch = dispatch_new("cali");
+    struct kernel kernel = {.chains = table_new()};
+    bool is_there[300] = {false};
+    unsigned seed = 7;
+
+    (void)state;
+    for (int round = 0; round < 60; round++) {
+        struct dispatch *fresh = dispatch_new("cali");
+        struct kernel anew = {.chains = table_new()};
+        for (int i = 0; i < 25; i++) {
+            unsigned pod = next_random(&seed) % ARRAY_LEN(is_there);
+            char name[16];
+            snprintf(name, sizeof name, "cali%02x%x", pod % 40, pod);
+            if (is_there[pod]) {
+                dispatch_remove(dispatch, name);
+            } else {
+                assert_true(dispatch_put(dispatch, name));
+            }
+            is_there[pod] = !is_there[pod];
+        }
+        for (unsigned pod = 0; pod < ARRAY_LEN(is_there); pod++) {
+            char name[16];
+            snprintf(name, sizeof name, "cali%02x%x", pod % 40, pod);
+            if (is_there[pod]) {
+                dispatch_put(fresh, name);
+            }
+        }
+        flush(dispatch, &kernel);
+        flush(fresh, &anew);
+        assert_int_equal(table_count(kernel.chains), table_count(anew.chains));
+        TABLE_FOREACH (anew.chains, entry) {
+            assert_string_equal(table_get(kernel.chains, table_key(entry)), table_value(entry));
+        }
+        table_free(anew.chains, free);
+        dispatch_free(fresh);
+    }
+    table_free(kernel.chains, free);
+    dispatch_free(dispatch);
+}
+
+/* ---- hooks -----------------------------------------------------------------------------------
+ */
+
+static void
+with_policy(struct policy_rules_config *policy, uint8_t family, struct ruleset *set)
+{
+    const struct static_rules_config config = {.workload_prefix = "cali", .policy = policy};
+
+    policy->workload_prefix = "cali";
+    policy->to_host = policy->service_loop = policy->deny = RULES_DROP;
+    assert_true(policy_marks_of_mask(POLICY_MARK_MASK_DEFAULT, &policy->marks, NULL));
+    ruleset_init(set);
+    static_rules(&config, family, set);
+}
+
+static void
+without_host_endpoints_only_pods_are_looked_at(void **state)
+{
+    struct prefix nets[] = {{{4, {10, 96}}, 12}, {{6, {0xfd}}, 108}};
+    struct policy_rules_config policy = {.service_nets = nets, .n_service_nets = 2};
+    struct ruleset set;
+
+    (void)state;
+    with_policy(&policy, 4, &set);
+    assert_chain(&set, "filter", "cali-FORWARD",
+                 "-i cali+ -p 4 -j DROP\n"
+                 "-i cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+                 "-i cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+                 "-i cali+ -m conntrack --ctstate INVALID -j DROP\n"
+                 "-o cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+                 "-o cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+                 "-o cali+ -m conntrack --ctstate INVALID -j DROP\n"
+                 "-j MARK --set-xmark 0x0/0x1b0000\n"
+                 "-i cali+ -j cali-from-wl-dispatch\n"
+                 "-o cali+ -j cali-to-wl-dispatch\n"
+                 "-j cali-cidr-block\n");
+    assert_chain(&set, "filter", "cali-FORWARD-accept",
+                 "-m mark --mark 0x10000/0x10000 -j ACCEPT\n");
+    assert_chain(&set, "filter", "cali-cidr-block", "-d 10.96.0.0/12 -j DROP\n");
+    assert_chain(
+        &set, "filter", "cali-INPUT",
+        "-p ipencap -m set --match-set cali40all-hosts-net src -m addrtype --dst-type LOCAL"
+        " -j ACCEPT\n-p ipencap -j DROP\n-i cali+ -g cali-wl-to-host\n");
+    assert_chain(
+        &set, "filter", "cali-OUTPUT",
+        "-p ipencap -m set --match-set cali40all-hosts-net dst -m addrtype --src-type LOCAL"
+        " -j ACCEPT\n-o cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+        "-o cali+ -j RETURN\n");
+    assert_chain(&set, "filter", "cali-wl-to-host",
+                 "-m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+                 "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+                 "-m conntrack --ctstate INVALID -j DROP\n"
+                 "-j cali-from-wl-dispatch\n-j DROP\n");
+    assert_chain(&set, "filter", "cali-refused", "-j DROP\n");
+    assert_chain(&set, "filter", "cali-allow", "-j MARK --set-xmark 0x10000/0x190000\n");
+    assert_chain(&set, "filter", "cali-pass", "-j MARK --set-xmark 0x20000/0x1a0000\n");
+    assert_null(find_chain(&set, "mangle", "cali-PREROUTING"));
+    VEC_FOREACH (&set.hooks, hook) {
+        assert_string_not_equal(hook->table, "mangle");
+    }
+    ruleset_done(&set);
+    with_policy(&policy, 6, &set);
+    assert_chain(&set, "filter", "cali-cidr-block", "-d fd00::/108 -j DROP\n");
+    const struct chain *chain = find_chain(&set, "filter", "cali-wl-to-host");
+    assert_string_equal(chain->rules.items[4], "-p 58 -m icmp6 --icmpv6-type 135 -j ACCEPT");
+    ruleset_done(&set);
+}
+
+static void
+settings_change_what_is_done(void **state)
+{
+    struct policy_rules_config policy = {.filter_allow = RULES_RETURN,
+                                         .keeps_invalid = true,
+                                         .allows_ipip_from_pods = true,
+                                         .nflog_group = 3};
+    struct ruleset set;
+
+    (void)state;
+    with_policy(&policy, 4, &set);
+    assert_chain(&set, "filter", "cali-FORWARD",
+                 "-i cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+                 "-i cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j MARK --set-xmark"
+                 " 0x10000/0x10000\n"
+                 "-i cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n"
+                 "-o cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+                 "-o cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j MARK --set-xmark"
+                 " 0x10000/0x10000\n"
+                 "-o cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n"
+                 "-j MARK --set-xmark 0x0/0x1b0000\n"
+                 "-i cali+ -j cali-from-wl-dispatch\n"
+                 "-o cali+ -j cali-to-wl-dispatch\n"
+                 "-j cali-cidr-block\n");
+    assert_chain(&set, "filter", "cali-FORWARD-accept",
+                 "-m mark --mark 0x10000/0x10000 -j RETURN\n");
+    assert_chain(
+        &set, "filter", "cali-refused",
+        "-j NFLOG --nflog-group 3 --nflog-size 128 --nflog-prefix canal:C:i:0:\n-j DROP\n");
+    ruleset_done(&set);
+}
+
+static void
+host_endpoints_are_dispatched_in_every_table(void **state)
+{
+    static const struct failsafe_port in[] = {{6, 22, false, {{0}, 0}},
+                                              {6, 80, true, {{6, {0xfd}}, 8}}};
+    static const struct failsafe_port out[] = {{17, 53, true, {{4, {10}}, 8}}};
+    struct policy_rules_config policy = {.has_host_endpoints = true,
+                                         .failsafe_in = in,
+                                         .n_failsafe_in = 2,
+                                         .failsafe_out = out,
+                                         .n_failsafe_out = 1};
+    const struct verdict_list list = {.direction = INGRESS, .id = "11"};
+    const struct policy_endpoint any = {.ifname = "*", .is_host = true},
+                                 eth = {.ifname = "eth0", .is_host = true, .lists = {{&list}}};
+    const struct policy_endpoint *both[] = {&any, &eth};
+    struct ruleset set;
+
+    (void)state;
+    with_policy(&policy, 4, &set);
+    host_dispatch_chains(&policy, both, 2, &set);
+    endpoint_chains(&policy, 4, &any, &set);
+    endpoint_chains(&policy, 4, &eth, &set);
+    assert_chain(&set, "filter", "cali-from-host-endpoint",
+                 "-i cali+ -j RETURN\n-i eth0 -g cali-fh-eth0\n-g cali-fh-every-other-iface\n");
+    assert_chain(&set, "raw", "cali-to-host-endpoint",
+                 "-o cali+ -j RETURN\n-o eth0 -g cali-th-eth0\n-g cali-th-every-other-iface\n");
+    assert_chain(&set, "filter", "cali-to-hep-forward",
+                 "-o cali+ -j RETURN\n-o eth0 -g cali-thfw-eth0\n-g cali-thfw-every-other-iface\n");
+    assert_chain(&set, "filter", "cali-fh-eth0", "-j cali-failsafe-in\n-g cali-ti-11\n");
+    assert_chain(&set, "filter", "cali-fhfw-eth0", "");
+    assert_chain(&set, "mangle", "cali-th-every-other-iface", "-j cali-failsafe-out\n");
+    assert_chain(&set, "filter", "cali-failsafe-in", "-p 6 -m multiport --dports 22 -j ACCEPT\n");
+    assert_chain(&set, "raw", "cali-failsafe-in",
+                 "-p 6 -m multiport --dports 22 -j ACCEPT\n"
+                 "-p 17 -s 10.0.0.0/8 -m multiport --sports 53 -j ACCEPT\n");
+    assert_chain(&set, "raw", "cali-failsafe-out",
+                 "-p 17 -d 10.0.0.0/8 -m multiport --dports 53 -j ACCEPT\n"
+                 "-p 6 -m multiport --sports 22 -j ACCEPT\n");
+    assert_chain(&set, "raw", "cali-PREROUTING",
+                 "-i cali+ -j cali-from-wl\n-j MARK --set-xmark 0x0/0x1b0000\n"
+                 "! -i cali+ -j cali-from-host-endpoint\n"
+                 "-m mark --mark 0x10000/0x10000 -j ACCEPT\n");
+    ruleset_done(&set);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_pod_changes_its_leaf_and_seldom_more),
+        cmocka_unit_test(names_that_are_short_or_strange_are_no_way_in),
+        cmocka_unit_test(whatever_happened_it_is_as_if_built_anew),
+        cmocka_unit_test(without_host_endpoints_only_pods_are_looked_at),
+        cmocka_unit_test(settings_change_what_is_done),
+        cmocka_unit_test(host_endpoints_are_dispatched_in_every_table),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
