@@ -41,6 +41,19 @@ add_and_free(struct rule_match *match, char *text)
 }
 
 static void
+add_net_block(const struct side *side)
+{
+    text_vec *block = new_block(side->match);
+
+    for (size_t i = 0; i < side->peer->n_nets; i++) {
+        const struct prefix *net = &side->peer->nets[i];
+        if (net->ip.family == side->family) {
+            VEC_PUSH(block, net_match(side, net, ""));
+        }
+    }
+}
+
+static void
 add_nets(struct side *side)
 {
     const struct rule_peer *peer = side->peer;
@@ -66,12 +79,7 @@ add_nets(struct side *side)
         add_and_free(side->match, net_match(side, one, ""));
         side->has_address = true;
     } else {
-        text_vec *block = new_block(side->match);
-        for (size_t i = 0; i < peer->n_nets; i++) {
-            if (peer->nets[i].ip.family == side->family) {
-                VEC_PUSH(block, net_match(side, &peer->nets[i], ""));
-            }
-        }
+        add_net_block(side);
         side->has_address = true;
     }
 }
