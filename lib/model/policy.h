@@ -92,6 +92,10 @@ struct policy {
 };
 
 void policy_free(void *object); /* NULL is fine */
+void policy_rule_done(struct policy_rule *rule);
 bool policy_equal(const void *a, const void *b);
 /* Tier order inside: order, then "name/namespace/kind"; negative, zero, positive. */
 int policy_compare(const struct policy *a, const struct policy *b);
+/* The kind's word in that order; Kubernetes' kinds have their own, as two kinds are NetworkPolicy.
+ * "KubernetesNetworkPolicy", "StagedGlobalNetworkPolicy", ... */
+const char *policy_kind_name(const struct policy *policy);
