@@ -76,6 +76,9 @@ on_change(void *owner, const struct change *change)
         break;
     case KIND_BGPCONFIGURATION:
     case KIND_BGPPEER:
+    case KIND_NAMESPACE:
+    case KIND_SERVICEACCOUNT:
+    case KIND_TIER:
     case N_KINDS:
         return;
     }

@@ -46,19 +46,29 @@ static const struct json_keep resource[] = {
     JSON_KEEP_END,
 };
 
+/* Names and labels are all there is to a namespace or a service account. */
+static const struct json_keep labelled_metadata[] = {
+    JSON_KEEP("name", NULL),
+    JSON_KEEP("namespace", NULL),
+    JSON_KEEP("labels", NULL),
+    JSON_KEEP("resourceVersion", NULL),
+    JSON_KEEP_END,
+};
+static const struct json_keep labelled[] = {
+    JSON_KEEP("metadata", labelled_metadata),
+    JSON_KEEP_END,
+};
+
+/* Kinds without a row are small: metadata and spec, whole. */
+static const struct json_keep *const tables[N_KINDS] = {
+    [KIND_POD] = pod,
+    [KIND_NODE] = node,
+    [KIND_NAMESPACE] = labelled,
+    [KIND_SERVICEACCOUNT] = labelled,
+};
+
 const struct json_keep *
 feed_keep(enum kind kind)
 {
-    switch (kind) {
-    case KIND_POD:
-        return pod;
-    case KIND_NODE:
-        return node;
-    case KIND_IPPOOL:
-    case KIND_BGPCONFIGURATION:
-    case KIND_BGPPEER:
-    case N_KINDS:
-        break;
-    }
-    return resource;
+    return tables[kind] != NULL ? tables[kind] : resource;
 }

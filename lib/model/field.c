@@ -2,6 +2,7 @@
 #include "lib/model/field.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 struct json_object *
@@ -100,6 +101,24 @@ field_int(struct json_object *json, const char *path, struct field_range range, 
     if (ret_has != NULL) {
         *ret_has = true;
     }
+    return true;
+}
+
+bool
+field_double(struct json_object *json, const char *path, double *ret_value, struct err *err)
+{
+    struct json_object *value = field_find(json, path);
+
+    if (value == NULL) {
+        return true;
+    }
+    /* json-c reads NaN and Infinity, which would break every order they are part of. */
+    if ((!json_object_is_type(value, json_type_int) &&
+         !json_object_is_type(value, json_type_double)) ||
+        !isfinite(json_object_get_double(value))) {
+        return err_set(err, "%s: is not a number", path);
+    }
+    *ret_value = json_object_get_double(value);
     return true;
 }
 

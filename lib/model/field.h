@@ -24,6 +24,9 @@ struct field_range {
 };
 MUST_CHECK bool field_int(struct json_object *json, const char *path, struct field_range range,
                           int64_t *ret_value, bool *ret_has, struct err *err);
+/* Any finite number, as order and priority of policies are. */
+MUST_CHECK bool field_double(struct json_object *json, const char *path, double *ret_value,
+                             struct err *err);
 /* The array, or NULL when absent. */
 MUST_CHECK bool field_array(struct json_object *json, const char *path,
                             struct json_object **ret_array, struct err *err);

@@ -6,8 +6,10 @@
 #include "lib/model/bgp_configuration.h"
 #include "lib/model/bgp_peer.h"
 #include "lib/model/ippool.h"
+#include "lib/model/namespace.h"
 #include "lib/model/node.h"
 #include "lib/model/pod.h"
+#include "lib/model/tier.h"
 
 static const struct kind_ops kinds[N_KINDS] = {
     [KIND_NODE] = {.name = "Node",
@@ -46,6 +48,28 @@ static const struct kind_ops kinds[N_KINDS] = {
                       .decode = bgp_peer_decode,
                       .free = bgp_peer_free,
                       .equal = bgp_peer_equal},
+    [KIND_NAMESPACE] = {.name = "Namespace",
+                        .resource = "namespaces",
+                        .group = "",
+                        .version = "v1",
+                        .decode = namespace_decode,
+                        .free = namespace_free,
+                        .equal = namespace_equal},
+    [KIND_SERVICEACCOUNT] = {.name = "ServiceAccount",
+                             .resource = "serviceaccounts",
+                             .group = "",
+                             .version = "v1",
+                             .is_namespaced = true,
+                             .decode = service_account_decode,
+                             .free = service_account_free,
+                             .equal = service_account_equal},
+    [KIND_TIER] = {.name = "Tier",
+                   .resource = "tiers",
+                   .group = "crd.projectcalico.org",
+                   .version = "v1",
+                   .decode = tier_decode,
+                   .free = tier_free,
+                   .equal = tier_equal},
 };
 
 const struct kind_ops *

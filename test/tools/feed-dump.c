@@ -21,8 +21,10 @@
 #include "lib/model/bgp_configuration.h"
 #include "lib/model/bgp_peer.h"
 #include "lib/model/ippool.h"
+#include "lib/model/namespace.h"
 #include "lib/model/node.h"
 #include "lib/model/pod.h"
+#include "lib/model/tier.h"
 
 struct dump {
     const char *path;
@@ -53,6 +55,9 @@ add_object(struct str *line, enum kind kind, const void *object)
     const struct ippool *pool = object;
     const struct bgp_peer *peer = object;
     const struct bgp_configuration *configuration = object;
+    const struct namespace *ns = object;
+    const struct service_account *account = object;
+    const struct tier *tier = object;
 
     switch (kind) {
     case KIND_NODE:
@@ -77,6 +82,15 @@ add_object(struct str *line, enum kind kind, const void *object)
         break;
     case KIND_BGPPEER:
         str_addf(line, " ip=%s as=%u", ip_format(&peer->peer_ip, text), peer->as_number);
+        break;
+    case KIND_NAMESPACE:
+        add_labels(line, &ns->labels);
+        break;
+    case KIND_SERVICEACCOUNT:
+        add_labels(line, &account->labels);
+        break;
+    case KIND_TIER:
+        str_addf(line, " order=%g pass=%d", tier->order, tier->is_default_pass);
         break;
     case N_KINDS:
         break;
