@@ -1,25 +1,36 @@
-/* Wanted and installed members per set, and the members whose state may differ. */
+/* Wanted members per set, and those of which the kernel may say something else. */
 #include "felix/dataplane/sets.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lib/base/alloc.h"
+#include "lib/base/clock.h"
 #include "lib/base/table.h"
 
+/* Reading back is spread, and so is destroying: one turn of the loop must not take long. */
+#define READ_BUDGET_US 10000
+#define DESTROY_BUDGET_US 10000
+
 struct set {
+    struct sets *sets;
     struct kset_spec spec;
     char name[KSET_NAME_MAX];
-    struct table *want;      /* member bytes -> the set (any pointer) */
-    struct table *installed; /* as acknowledged or read back */
-    kset_member_vec dirty;   /* may hold one twice; apply looks at both tables */
-    bool must_read;
-    bool was_read; /* once: from then on differences are drift */
+    struct table *want;  /* member's bytes -> the set (any pointer) */
+    struct table *dirty; /* those of which the kernel may say something else; likewise */
+    bool must_read;      /* before anything is written */
+    bool was_read;       /* once: from then on differences are drift */
 };
 
+/* Tables of sets by name. */
 struct sets {
     struct kset_link *link;
-    VEC(struct set *) all;
+    struct table *by_name;
+    struct table *active;  /* with something to write, or to read first */
+    struct table *due;     /* to be read back when there is time */
+    struct table *dropped; /* names only; rules may still name them */
+    struct table *doomed;  /* names only; to be destroyed */
     bool only_add;
     uint64_t n_repaired;
 };
@@ -30,7 +41,22 @@ sets_new(struct kset_link *link)
     struct sets *sets = NEW(struct sets);
 
     sets->link = link;
+    sets->by_name = table_new();
+    sets->active = table_new();
+    sets->due = table_new();
+    sets->dropped = table_new();
+    sets->doomed = table_new();
     return sets;
+}
+
+static void
+set_free(void *value)
+{
+    struct set *set = value;
+
+    table_free(set->want, NULL);
+    table_free(set->dirty, NULL);
+    free(set);
 }
 
 void
@@ -39,14 +65,18 @@ sets_free(struct sets *sets)
     if (!sets) {
         return;
     }
-    VEC_FOREACH (&sets->all, it) {
-        table_free((*it)->want, NULL);
-        table_free((*it)->installed, NULL);
-        VEC_DONE(&(*it)->dirty);
-        free(*it);
-    }
-    VEC_DONE(&sets->all);
+    table_free(sets->active, NULL);
+    table_free(sets->due, NULL);
+    table_free(sets->dropped, NULL);
+    table_free(sets->doomed, NULL);
+    table_free(sets->by_name, set_free);
     free(sets);
+}
+
+static void
+activate(struct set *set)
+{
+    table_put(set->sets->active, set->name, set);
 }
 
 struct set *
@@ -56,13 +86,71 @@ sets_define(struct sets *sets, const char *name, enum kset_type type, uint8_t fa
     struct set *set = NEW(struct set);
 
     snprintf(set->name, sizeof set->name, "cali%u0%s", family, name);
+    set->sets = sets;
     set->spec = (struct kset_spec){
         .name = set->name, .type = type, .family = family, .max_members = max_members};
     set->want = table_new();
-    set->installed = table_new();
+    set->dirty = table_new();
     set->must_read = true;
-    VEC_PUSH(&sets->all, set);
+    table_put(sets->by_name, set->name, set);
+    table_take(sets->dropped, set->name);
+    table_take(sets->doomed, set->name);
+    activate(set);
     return set;
+}
+
+void
+sets_drop(struct sets *sets, struct set *set)
+{
+    table_take(sets->by_name, set->name);
+    table_take(sets->active, set->name);
+    table_take(sets->due, set->name);
+    table_put(sets->dropped, set->name, sets);
+    set_free(set);
+}
+
+static void
+doom_unknown(void *owner, const char *name)
+{
+    struct sets *sets = owner;
+
+    if (!table_get(sets->by_name, name) && !table_get(sets->dropped, name)) {
+        table_put(sets->doomed, name, sets);
+    }
+}
+
+void
+sets_release(struct sets *sets, bool with_leftovers)
+{
+    static const char *const ours[] = {"cali40", "cali60", "cali4t", "cali6t"};
+
+    TABLE_FOREACH (sets->dropped, entry) {
+        table_put(sets->doomed, table_key(entry), sets);
+        table_take(sets->dropped, table_key(entry));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(ours) && with_leftovers; i++) {
+        /* What cannot be listed now stays: it does no harm. */
+        (void)!kset_each_name(sets->link, ours[i], doom_unknown, sets, NULL);
+    }
+}
+
+bool
+sets_destroy_some(struct sets *sets)
+{
+    uint64_t until = clock_monotonic_us() + DESTROY_BUDGET_US;
+    size_t n_left = table_count(sets->doomed);
+
+    TABLE_FOREACH (sets->doomed, entry) {
+        if (n_left-- == 0 || clock_monotonic_us() > until) {
+            break;
+        }
+        AUTO_FREE char *name = xstrdup(table_key(entry));
+        table_take(sets->doomed, name);
+        if (!kset_destroy(sets->link, name, NULL)) {
+            table_put(sets->doomed, name, sets); /* behind the others: a rule still names it */
+        }
+    }
+    return table_count(sets->doomed) > 0;
 }
 
 /* Members are compared as bytes: what comes in may have garbage behind the interface's name. */
@@ -75,8 +163,42 @@ clean(const struct kset_member *member)
     copy.prefix.ip.family = member->prefix.ip.family;
     memcpy(copy.prefix.ip.bytes, member->prefix.ip.bytes, sizeof copy.prefix.ip.bytes);
     copy.prefix.len = member->prefix.len;
+    copy.protocol = member->protocol;
+    copy.port = member->port;
     snprintf(copy.iface, sizeof copy.iface, "%s", member->iface);
     return copy;
+}
+
+/* The name at the end of a member is left out of keys where there is none: half of the memory. */
+static size_t
+key_len(const struct kset_member *member)
+{
+    size_t len = strlen(member->iface);
+
+    return offsetof(struct kset_member, iface) + (len > 0 ? len + 1 : 0);
+}
+
+static struct kset_member
+member_of_key(const struct table_entry *entry)
+{
+    struct kset_member member;
+
+    memset(&member, 0, sizeof member);
+    memcpy(&member, table_key(entry), table_key_len(entry));
+    return member;
+}
+
+static bool
+is_wanted(const struct set *set, const struct kset_member *key)
+{
+    return table_get_bytes(set->want, key, key_len(key)) != NULL;
+}
+
+static void
+make_dirty(struct set *set, const struct kset_member *key)
+{
+    table_put_bytes(set->dirty, key, key_len(key), set);
+    activate(set);
 }
 
 /* hash:net cannot hold the range of everything; its two halves say the same, and what is wanted has
@@ -101,8 +223,8 @@ set_want(struct set *set, const struct kset_member *member)
     size_t n = parts_of(member, parts);
 
     for (size_t i = 0; i < n; i++) {
-        if (!table_put_bytes(set->want, &parts[i], sizeof parts[i], set)) {
-            VEC_PUSH(&set->dirty, parts[i]);
+        if (!table_put_bytes(set->want, &parts[i], key_len(&parts[i]), set)) {
+            make_dirty(set, &parts[i]);
         }
     }
 }
@@ -114,8 +236,8 @@ set_unwant(struct set *set, const struct kset_member *member)
     size_t n = parts_of(member, parts);
 
     for (size_t i = 0; i < n; i++) {
-        if (table_take_bytes(set->want, &parts[i], sizeof parts[i])) {
-            VEC_PUSH(&set->dirty, parts[i]);
+        if (table_take_bytes(set->want, &parts[i], key_len(&parts[i]))) {
+            make_dirty(set, &parts[i]);
         }
     }
 }
@@ -129,14 +251,13 @@ set_want_all(struct set *set, const struct kset_member *members, size_t n)
         struct kset_member parts[2];
         size_t n_parts = parts_of(&members[i], parts);
         for (size_t k = 0; k < n_parts; k++) {
-            table_put_bytes(keep, &parts[k], sizeof parts[k], set);
+            table_put_bytes(keep, &parts[k], key_len(&parts[k]), set);
         }
         set_want(set, &members[i]);
     }
     TABLE_FOREACH (set->want, entry) {
-        struct kset_member key;
-        memcpy(&key, table_key(entry), sizeof key);
-        if (!table_get_bytes(keep, &key, sizeof key)) {
+        struct kset_member key = member_of_key(entry);
+        if (!table_get_bytes(keep, &key, key_len(&key))) {
             set_unwant(set, &key);
         }
     }
@@ -148,7 +269,7 @@ set_wants(const struct set *set, const struct kset_member *member)
 {
     struct kset_member key = clean(member);
 
-    return table_get_bytes(set->want, &key, sizeof key);
+    return is_wanted(set, &key);
 }
 
 bool
@@ -156,7 +277,8 @@ set_holds(const struct set *set, const struct kset_member *member)
 {
     struct kset_member key = clean(member);
 
-    return table_get_bytes(set->installed, &key, sizeof key);
+    return is_wanted(set, &key) && set->was_read && !set->must_read &&
+           !table_get_bytes(set->dirty, &key, key_len(&key));
 }
 
 size_t
@@ -165,30 +287,35 @@ set_count(const struct set *set)
     return table_count(set->want);
 }
 
+/* What was dirty is expected to differ; anything else is drift. */
+static void
+note_difference(struct set *set, const struct kset_member *key)
+{
+    set->sets->n_repaired +=
+        set->was_read && !table_get_bytes(set->dirty, key, key_len(key)) && !set->sets->only_add;
+    make_dirty(set, key);
+}
+
 static void
 note_read(struct sets *sets, struct set *set, const struct kset_state *state)
 {
-    struct table *installed = table_new();
+    struct table *present = table_new();
 
     VEC_FOREACH (&state->members, member) {
         struct kset_member key = clean(member);
-        table_put_bytes(installed, &key, sizeof key, set);
-        if (!table_get_bytes(set->want, &key, sizeof key)) {
-            VEC_PUSH(&set->dirty, key);
+        table_put_bytes(present, &key, key_len(&key), set);
+        if (!is_wanted(set, &key)) {
+            note_difference(set, &key);
         }
     }
     TABLE_FOREACH (set->want, entry) {
-        if (!table_get_bytes(installed, table_key(entry), table_key_len(entry))) {
-            struct kset_member key;
-            memcpy(&key, table_key(entry), sizeof key);
-            VEC_PUSH(&set->dirty, key);
-            sets->n_repaired +=
-                table_get_bytes(set->installed, table_key(entry), table_key_len(entry)) != NULL;
+        if (!table_get_bytes(present, table_key(entry), table_key_len(entry))) {
+            struct kset_member key = member_of_key(entry);
+            note_difference(set, &key);
         }
     }
     sets->n_repaired += set->was_read && !state->exists;
-    table_free(set->installed, NULL);
-    set->installed = installed;
+    table_free(present, NULL);
 }
 
 /* A set of that name but another size: members go into a new one, which takes the name by a swap,
@@ -204,9 +331,7 @@ replace_set(struct sets *sets, struct set *set, bool can_swap, struct err *err)
     spec.name = can_swap ? temporary : set->name;
     spec.n_expected = (uint32_t)table_count(set->want);
     TABLE_FOREACH (set->want, entry) {
-        struct kset_member key;
-        memcpy(&key, table_key(entry), sizeof key);
-        VEC_PUSH(&members, key);
+        VEC_PUSH(&members, member_of_key(entry));
     }
     bool good = kset_destroy(sets->link, spec.name, err) && kset_create(sets->link, &spec, err) &&
                 kset_add(sets->link, &spec, members.items, members.n, err);
@@ -254,17 +379,18 @@ read_back(struct sets *sets, struct set *set, struct err *err)
 static void
 collect(const struct set *set, kset_member_vec *add, kset_member_vec *del)
 {
-    VEC_FOREACH (&set->dirty, member) {
-        bool wanted = table_get_bytes(set->want, member, sizeof *member);
-        bool installed = table_get_bytes(set->installed, member, sizeof *member);
-        if (wanted && !installed) {
-            VEC_PUSH(add, *member);
-        } else if (!wanted && installed) {
-            VEC_PUSH(del, *member);
+    TABLE_FOREACH (set->dirty, entry) {
+        struct kset_member key = member_of_key(entry);
+        if (is_wanted(set, &key)) {
+            VEC_PUSH(add, key);
+        } else if (!set->sets->only_add) {
+            VEC_PUSH(del, key);
         }
     }
 }
 
+/* Members that are there already, or not there any more, are no error, so a member that came and
+ * went since the last time costs a message and nothing else. */
 static bool
 apply_set(struct sets *sets, struct set *set, struct err *err)
 {
@@ -275,21 +401,15 @@ apply_set(struct sets *sets, struct set *set, struct err *err)
         return false;
     }
     collect(set, &add, &del);
-    if (sets->only_add) {
-        del.n = 0;
-    }
     bool good = kset_add(sets->link, &set->spec, add.items, add.n, err) &&
                 kset_delete(sets->link, &set->spec, del.items, del.n, err);
     if (good) {
         VEC_FOREACH (&add, member) {
-            table_put_bytes(set->installed, member, sizeof *member, set);
+            table_take_bytes(set->dirty, member, key_len(member));
         }
         VEC_FOREACH (&del, member) {
-            table_take_bytes(set->installed, member, sizeof *member);
+            table_take_bytes(set->dirty, member, key_len(member));
         }
-        /* What may not be deleted yet is found again by reading back. */
-        set->must_read = sets->only_add;
-        set->dirty.n = 0;
     } else {
         /* Perhaps somebody destroyed or changed the set: believe nothing. */
         set->must_read = true;
@@ -299,17 +419,37 @@ apply_set(struct sets *sets, struct set *set, struct err *err)
     return good;
 }
 
+static void
+activate_due(struct sets *sets)
+{
+    uint64_t until = clock_monotonic_us() + READ_BUDGET_US;
+
+    TABLE_FOREACH (sets->due, entry) {
+        struct set *set = table_value(entry);
+        table_take(sets->due, set->name);
+        set->must_read = true;
+        activate(set);
+        /* A failure is told when the set is written. */
+        if (!read_back(sets, set, NULL) || clock_monotonic_us() > until) {
+            break;
+        }
+    }
+}
+
 bool
 sets_apply(struct sets *sets, struct err *err)
 {
     bool good = true;
 
-    VEC_FOREACH (&sets->all, it) {
-        if (!(*it)->must_read && (*it)->dirty.n == 0) {
-            continue;
-        }
+    activate_due(sets);
+    TABLE_FOREACH (sets->active, entry) {
+        struct set *set = table_value(entry);
         /* The second try reads the set back first: a set that somebody destroyed is made again. */
-        if (!apply_set(sets, *it, NULL) && !apply_set(sets, *it, good ? err : NULL)) {
+        if (apply_set(sets, set, NULL) || apply_set(sets, set, good ? err : NULL)) {
+            if (table_count(set->dirty) == 0) {
+                table_take(sets->active, set->name);
+            }
+        } else {
             good = false;
         }
     }
@@ -325,9 +465,15 @@ sets_only_add(struct sets *sets, bool only_add)
 void
 sets_resync(struct sets *sets)
 {
-    VEC_FOREACH (&sets->all, it) {
-        (*it)->must_read = true;
+    TABLE_FOREACH (sets->by_name, entry) {
+        table_put(sets->due, table_key(entry), table_value(entry));
     }
+}
+
+bool
+sets_is_reading(const struct sets *sets)
+{
+    return table_count(sets->due) > 0;
 }
 
 uint64_t
@@ -336,12 +482,18 @@ sets_n_repaired(const struct sets *sets)
     return sets->n_repaired;
 }
 
+size_t
+sets_n(const struct sets *sets)
+{
+    return table_count(sets->by_name);
+}
+
 bool
 sets_exist(struct sets *sets)
 {
-    VEC_FOREACH (&sets->all, it) {
+    TABLE_FOREACH (sets->by_name, entry) {
         struct kset_state state;
-        if (!kset_read(sets->link, (*it)->name, &state, NULL)) {
+        if (!kset_read(sets->link, table_key(entry), &state, NULL)) {
             return false;
         }
         bool exists = state.exists;

@@ -27,7 +27,10 @@ struct kset_link {
 };
 
 static const char *const type_names[] = {
-    [KSET_HASH_NET] = "hash:net", [KSET_HASH_NET_IFACE] = "hash:net,iface"};
+    [KSET_HASH_NET] = "hash:net",
+    [KSET_HASH_NET_IFACE] = "hash:net,iface",
+    [KSET_HASH_IP_PORT] = "hash:ip,port",
+};
 
 const char *
 kset_type_name(enum kset_type type)
@@ -230,7 +233,7 @@ kset_swap(struct kset_link *link, const char *a, const char *b, struct err *err)
 }
 
 static void
-put_member(struct nlmsghdr *header, const struct kset_member *member)
+put_member(struct nlmsghdr *header, enum kset_type type, const struct kset_member *member)
 {
     struct nlattr *data = mnl_attr_nest_start(header, IPSET_ATTR_DATA);
     struct nlattr *ip = mnl_attr_nest_start(header, IPSET_ATTR_IP);
@@ -242,7 +245,12 @@ put_member(struct nlmsghdr *header, const struct kset_member *member)
         mnl_attr_put(header, IPSET_ATTR_IPADDR_IPV6 | NLA_F_NET_BYTEORDER, 16, address->bytes);
     }
     mnl_attr_nest_end(header, ip);
-    mnl_attr_put_u8(header, IPSET_ATTR_CIDR, member->prefix.len);
+    if (type == KSET_HASH_IP_PORT) {
+        mnl_attr_put_u16(header, IPSET_ATTR_PORT | NLA_F_NET_BYTEORDER, htons(member->port));
+        mnl_attr_put_u8(header, IPSET_ATTR_PROTO, member->protocol);
+    } else {
+        mnl_attr_put_u8(header, IPSET_ATTR_CIDR, member->prefix.len);
+    }
     if (member->iface[0] != '\0') {
         mnl_attr_put_strz(header, IPSET_ATTR_IFACE, member->iface);
     }
@@ -261,7 +269,7 @@ change(struct kset_link *link, int command, const struct kset_spec *spec,
         struct nlattr *adt = mnl_attr_nest_start(header, IPSET_ATTR_ADT);
         size_t n_put = 0;
         for (; n_put < now && header->nlmsg_len < 60 * 1024; n_put++) {
-            put_member(header, &members[n_put]);
+            put_member(header, spec->type, &members[n_put]);
         }
         mnl_attr_nest_end(header, adt);
         if (!exchange(link, header, NULL, NULL, spec->name, err)) {
@@ -359,6 +367,12 @@ read_member(struct kset_state *state, const struct nlattr *data)
     }
     member.prefix.len = attrs[IPSET_ATTR_CIDR] ? mnl_attr_get_u8(attrs[IPSET_ATTR_CIDR])
                                                : ip_bits(&member.prefix.ip);
+    if (attrs[IPSET_ATTR_PORT]) {
+        member.port = ntohs(mnl_attr_get_u16(attrs[IPSET_ATTR_PORT]));
+    }
+    if (attrs[IPSET_ATTR_PROTO]) {
+        member.protocol = mnl_attr_get_u8(attrs[IPSET_ATTR_PROTO]);
+    }
     if (attrs[IPSET_ATTR_IFACE]) {
         snprintf(member.iface, sizeof member.iface, "%s",
                  mnl_attr_get_str(attrs[IPSET_ATTR_IFACE]));
@@ -425,10 +439,53 @@ kset_state_done(struct kset_state *state)
     *state = (struct kset_state){0};
 }
 
+struct name_walk {
+    const char *prefix;
+    void (*each)(void *owner, const char *name);
+    void *owner;
+};
+
+static int
+on_name(const struct nlmsghdr *header, void *owner)
+{
+    const struct name_walk *walk = owner;
+    const struct nlattr *attrs[64] = {0};
+
+    mnl_attr_parse(header, sizeof(struct nfgenmsg), on_attr, attrs);
+    if (attrs[IPSET_ATTR_SETNAME]) {
+        const char *name = mnl_attr_get_str(attrs[IPSET_ATTR_SETNAME]);
+        if (strncmp(name, walk->prefix, strlen(walk->prefix)) == 0) {
+            walk->each(walk->owner, name);
+        }
+    }
+    return MNL_CB_OK;
+}
+
+bool
+kset_each_name(struct kset_link *link, const char *prefix,
+               void (*each)(void *owner, const char *name), void *owner, struct err *err)
+{
+    struct name_walk walk = {prefix, each, owner};
+    struct nlmsghdr *header = mnl_nlmsg_put_header(link->buffer);
+
+    header->nlmsg_type = (uint16_t)((NFNL_SUBSYS_IPSET << 8) | IPSET_CMD_LIST);
+    header->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_DUMP;
+    header->nlmsg_seq = ++link->seq;
+    struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(header, sizeof *nfg);
+    nfg->nfgen_family = AF_INET;
+    nfg->version = NFNETLINK_V0;
+    mnl_attr_put_u8(header, IPSET_ATTR_PROTOCOL, PROTOCOL_VERSION);
+    mnl_attr_put_u32(header, IPSET_ATTR_FLAGS | NLA_F_NET_BYTEORDER,
+                     htonl(IPSET_FLAG_LIST_SETNAME));
+    return exchange(link, header, on_name, &walk, "list", err);
+}
+
 int
 kset_member_compare(const struct kset_member *a, const struct kset_member *b)
 {
     int order = prefix_compare(&a->prefix, &b->prefix);
 
+    order = order != 0 ? order : a->protocol - b->protocol;
+    order = order != 0 ? order : a->port - b->port;
     return order != 0 ? order : strcmp(a->iface, b->iface);
 }

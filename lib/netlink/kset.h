@@ -15,11 +15,14 @@ struct kset_link;
 enum kset_type {
     KSET_HASH_NET,       /* prefixes */
     KSET_HASH_NET_IFACE, /* prefix and interface name */
+    KSET_HASH_IP_PORT,   /* address, protocol and port */
 };
 
 struct kset_member {
     struct prefix prefix;
-    char iface[KSET_IFACE_MAX]; /* "" for KSET_HASH_NET */
+    uint8_t protocol; /* KSET_HASH_IP_PORT, else 0 */
+    uint16_t port;
+    char iface[KSET_IFACE_MAX]; /* KSET_HASH_NET_IFACE, else "" */
 };
 typedef VEC(struct kset_member) kset_member_vec;
 
@@ -57,4 +60,9 @@ MUST_CHECK bool kset_delete(struct kset_link *link, const struct kset_spec *spec
 MUST_CHECK bool kset_read(struct kset_link *link, const char *name, struct kset_state *ret_state,
                           struct err *err);
 void kset_state_done(struct kset_state *state);
+/* Names of all sets that begin with 'prefix', ours by convention; nothing else is asked of sets, so
+ * those of others do no harm. */
+MUST_CHECK bool kset_each_name(struct kset_link *link, const char *prefix,
+                               void (*each)(void *owner, const char *name), void *owner,
+                               struct err *err);
 int kset_member_compare(const struct kset_member *a, const struct kset_member *b);

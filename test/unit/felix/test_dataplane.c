@@ -127,6 +127,82 @@ a_set_is_made_filled_and_mended(void **state)
     assert_true(kset_destroy(kset, "cali40mend", NULL));
 }
 
+static bool
+exists(const char *name)
+{
+    struct kset_state state;
+
+    assert_true(kset_read(kset, name, &state, NULL));
+    bool is_there = state.exists;
+    kset_state_done(&state);
+    return is_there;
+}
+
+static void
+a_set_of_ports_tells_ports_and_protocols_apart(void **state)
+{
+    struct sets *sets = sets_new(kset);
+    struct set *set = sets_define(sets, "n:ports", KSET_HASH_IP_PORT, 4, 1000);
+    struct kset_member tcp = member("10.0.0.1"), udp = member("10.0.0.1");
+    struct kset_state read;
+
+    (void)state;
+    tcp.protocol = 6;
+    tcp.port = 80;
+    udp.protocol = 17;
+    udp.port = 53;
+    set_want(set, &tcp);
+    set_want(set, &udp);
+    apply(sets);
+    set_unwant(set, &udp);
+    apply(sets);
+    assert_true(kset_read(kset, "cali40n:ports", &read, NULL));
+    assert_string_equal(read.type, "hash:ip,port");
+    assert_int_equal(read.members.n, 1);
+    assert_int_equal(kset_member_compare(&read.members.items[0], &tcp), 0);
+    kset_state_done(&read);
+    sets_resync(sets);
+    apply(sets);
+    assert_int_equal(sets_n_repaired(sets), 0);
+    sets_free(sets);
+    assert_true(kset_destroy(kset, "cali40n:ports", NULL));
+}
+
+static void
+dropped_and_left_over_sets_go_and_those_of_others_stay(void **state)
+{
+    const struct kset_spec left = {"cali40left", KSET_HASH_NET, 4, 1000, 0};
+    const struct kset_spec foreign = {"foreign", KSET_HASH_NET, 4, 1000, 0};
+    struct sets *sets = sets_new(kset);
+    struct set *kept = sets_define(sets, "kept", KSET_HASH_NET, 4, 1000);
+    struct set *gone = sets_define(sets, "gone", KSET_HASH_NET, 4, 1000);
+    struct kset_member one = member("10.0.0.1");
+
+    (void)state;
+    assert_true(kset_create(kset, &left, NULL) && kset_create(kset, &foreign, NULL));
+    set_want(kept, &one);
+    set_want(gone, &one);
+    apply(sets);
+    sets_drop(sets, gone);
+    assert_false(sets_destroy_some(sets));
+    assert_true(exists("cali40gone"));
+    sets_release(sets, true);
+    while (sets_destroy_some(sets)) {
+    }
+    assert_false(exists("cali40gone") || exists("cali40left"));
+    assert_true(exists("cali40kept") && exists("foreign"));
+
+    /* Wanted again before it was destroyed: it stays, and holds what is wanted now. */
+    sets_drop(sets, kept);
+    sets_release(sets, false);
+    kept = sets_define(sets, "kept", KSET_HASH_NET, 4, 1000);
+    apply(sets);
+    assert_false(sets_destroy_some(sets));
+    assert_int_equal(kernel_count("cali40kept"), 0);
+    sets_free(sets);
+    assert_true(kset_destroy(kset, "cali40kept", NULL) && kset_destroy(kset, "foreign", NULL));
+}
+
 static void
 a_set_of_another_shape_is_exchanged(void **state)
 {
@@ -400,6 +476,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_set_is_made_filled_and_mended),
+        cmocka_unit_test(a_set_of_ports_tells_ports_and_protocols_apart),
+        cmocka_unit_test(dropped_and_left_over_sets_go_and_those_of_others_stay),
         cmocka_unit_test(a_set_of_another_shape_is_exchanged),
         cmocka_unit_test(before_the_first_sync_members_are_only_added),
         cmocka_unit_test_setup_teardown(a_pod_gets_routes_members_and_settings_and_loses_them,
