@@ -79,6 +79,10 @@ on_change(void *owner, const struct change *change)
     case KIND_NAMESPACE:
     case KIND_SERVICEACCOUNT:
     case KIND_TIER:
+    case KIND_NETWORKSET:
+    case KIND_GLOBALNETWORKSET:
+    case KIND_HOSTENDPOINT:
+    case KIND_ENDPOINTSLICE:
     case N_KINDS:
         return;
     }

@@ -59,12 +59,36 @@ static const struct json_keep labelled[] = {
     JSON_KEEP_END,
 };
 
+static const struct json_keep slice_labels[] = {
+    JSON_KEEP("kubernetes.io/service-name", NULL),
+    JSON_KEEP_END,
+};
+static const struct json_keep slice_metadata[] = {
+    JSON_KEEP("name", NULL),
+    JSON_KEEP("namespace", NULL),
+    JSON_KEEP("labels", slice_labels),
+    JSON_KEEP("resourceVersion", NULL),
+    JSON_KEEP_END,
+};
+static const struct json_keep slice_endpoint[] = {
+    JSON_KEEP("addresses", NULL),
+    JSON_KEEP_END,
+};
+static const struct json_keep slice[] = {
+    JSON_KEEP("metadata", slice_metadata),
+    JSON_KEEP("addressType", NULL),
+    JSON_KEEP("endpoints", slice_endpoint),
+    JSON_KEEP("ports", NULL),
+    JSON_KEEP_END,
+};
+
 /* Kinds without a row are small: metadata and spec, whole. */
 static const struct json_keep *const tables[N_KINDS] = {
     [KIND_POD] = pod,
     [KIND_NODE] = node,
     [KIND_NAMESPACE] = labelled,
     [KIND_SERVICEACCOUNT] = labelled,
+    [KIND_ENDPOINTSLICE] = slice,
 };
 
 const struct json_keep *

@@ -227,6 +227,53 @@ find_keep(const struct json_keep *keep, const struct member *member)
     return NULL;
 }
 
+static const char *prune_object(const char *text, const char *end, const struct json_keep *keep,
+                                struct str *out);
+
+/* 'text' is behind the opening bracket; false when broken. Lists inside lists are kept whole. */
+static bool
+prune_array(const char *text, const char *end, const struct json_keep *keep, struct str *out)
+{
+    str_add_char(out, '[');
+    text = skip_space(text, end);
+    while (text < end && *text != ']') {
+        const char *value_end = json_skip_value(text, end);
+        if (!value_end) {
+            return false;
+        }
+        if (*text != '{') {
+            str_add_bytes(out, text, (size_t)(value_end - text));
+        } else if (!prune_object(text + 1, value_end, keep, out)) {
+            return false;
+        }
+        text = skip_space(value_end, end);
+        if (text < end && *text == ',') {
+            str_add_char(out, ',');
+            text = skip_space(text + 1, end);
+            if (text < end && *text == ']') {
+                return false; /* a comma before the end */
+            }
+        } else if (text < end && *text != ']') {
+            return false;
+        }
+    }
+    str_add_char(out, ']');
+    return text < end;
+}
+
+static bool
+prune_value(const char *text, const char *end, const struct json_keep *keep, struct str *out)
+{
+    if (keep && *text == '{') {
+        return prune_object(text + 1, end, keep, out);
+    }
+    if (keep && *text == '[') {
+        return prune_array(text + 1, end, keep, out);
+    }
+    str_add_bytes(out, text, (size_t)(end - text));
+    return true;
+}
+
 /* 'text' is behind the opening brace; returns the byte behind the closing one, NULL when broken.
  * As deep as the table, no deeper. */
 static const char *
@@ -249,9 +296,7 @@ prune_object(const char *text, const char *end, const struct json_keep *keep, st
         str_add_char(out, '"');
         str_add_bytes(out, member.key, member.key_len);
         str_add_bytes(out, "\":", 2);
-        if (!found->inside || *member.value != '{') {
-            str_add_bytes(out, member.value, (size_t)(member.value_end - member.value));
-        } else if (!prune_object(member.value + 1, member.value_end, found->inside, out)) {
+        if (!prune_value(member.value, member.value_end, found->inside, out)) {
             return NULL;
         }
     }

@@ -9,8 +9,9 @@
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 
-/* A member to keep. 'inside' NULL: the whole value; else only these of its members (a value that is
- * not an object is kept whole, so that its decoder complains). Tables end with key NULL. */
+/* A member to keep. 'inside' NULL: the whole value; else only these of its members, or of those of
+ * each element of a list (what is neither object nor list of objects is kept whole, so that its
+ * decoder complains). Tables end with key NULL. */
 struct json_keep {
     const char *key;
     size_t len;

@@ -5,8 +5,11 @@
 
 #include "lib/model/bgp_configuration.h"
 #include "lib/model/bgp_peer.h"
+#include "lib/model/endpoint_slice.h"
+#include "lib/model/host_endpoint.h"
 #include "lib/model/ippool.h"
 #include "lib/model/namespace.h"
+#include "lib/model/network_set.h"
 #include "lib/model/node.h"
 #include "lib/model/pod.h"
 #include "lib/model/tier.h"
@@ -70,6 +73,36 @@ static const struct kind_ops kinds[N_KINDS] = {
                    .decode = tier_decode,
                    .free = tier_free,
                    .equal = tier_equal},
+    [KIND_NETWORKSET] = {.name = "NetworkSet",
+                         .resource = "networksets",
+                         .group = "crd.projectcalico.org",
+                         .version = "v1",
+                         .is_namespaced = true,
+                         .decode = network_set_decode,
+                         .free = network_set_free,
+                         .equal = network_set_equal},
+    [KIND_GLOBALNETWORKSET] = {.name = "GlobalNetworkSet",
+                               .resource = "globalnetworksets",
+                               .group = "crd.projectcalico.org",
+                               .version = "v1",
+                               .decode = global_network_set_decode,
+                               .free = network_set_free,
+                               .equal = network_set_equal},
+    [KIND_HOSTENDPOINT] = {.name = "HostEndpoint",
+                           .resource = "hostendpoints",
+                           .group = "crd.projectcalico.org",
+                           .version = "v1",
+                           .decode = host_endpoint_decode,
+                           .free = host_endpoint_free,
+                           .equal = host_endpoint_equal},
+    [KIND_ENDPOINTSLICE] = {.name = "EndpointSlice",
+                            .resource = "endpointslices",
+                            .group = "discovery.k8s.io",
+                            .version = "v1",
+                            .is_namespaced = true,
+                            .decode = endpoint_slice_decode,
+                            .free = endpoint_slice_free,
+                            .equal = endpoint_slice_equal},
 };
 
 const struct kind_ops *

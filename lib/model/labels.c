@@ -49,7 +49,12 @@ labels_from(const struct label *pairs, size_t n)
 bool
 labels_decode(struct json_object *json, struct labels *ret_labels, struct err *err)
 {
-    struct json_object *object = field_find(json, "metadata.labels");
+    return labels_decode_map(field_find(json, "metadata.labels"), ret_labels, err);
+}
+
+bool
+labels_decode_map(struct json_object *object, struct labels *ret_labels, struct err *err)
+{
     VEC(struct label) pairs = VEC_INIT;
     bool is_good = true;
 

@@ -22,6 +22,9 @@ struct labels {
 /* Reads metadata.labels of a Kubernetes object; absent is empty. A value that is not a string is an
  * error. */
 MUST_CHECK bool labels_decode(struct json_object *json, struct labels *ret_labels, struct err *err);
+/* The same of the map itself; NULL is empty. */
+MUST_CHECK bool labels_decode_map(struct json_object *map, struct labels *ret_labels,
+                                  struct err *err);
 /* Copies n pairs, in any order, no key twice. */
 struct labels labels_from(const struct label *pairs, size_t n);
 void labels_done(struct labels *labels);

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "lib/base/alloc.h"
+#include "lib/json/json.h"
 #include "lib/model/field.h"
+#include "lib/model/labels.h"
 
 static bool
 is_lower_alnum(char c)
@@ -58,6 +60,52 @@ bool
 meta_namespace(struct json_object *json, char **ret_name, struct err *err)
 {
     return name_decode(json, "metadata.namespace", ret_name, err);
+}
+
+#define CALICO_METADATA "projectcalico.org/metadata"
+
+bool
+meta_calico(struct json_object *json, struct json_object **ret_metadata, struct err *err)
+{
+    struct json_object *own = field_find(json, "metadata");
+    struct json_object *annotation =
+        field_member(field_member(own, "annotations"), CALICO_METADATA);
+    const char *text = NULL;
+
+    if (annotation == NULL) {
+        *ret_metadata = json_object_get(own);
+        return true;
+    }
+    if (!field_value_text(annotation, "annotation " CALICO_METADATA, &text, err)) {
+        return false;
+    }
+    if (text[0] == '\0') {
+        *ret_metadata = json_object_get(own);
+        return true;
+    }
+    struct json_object *parsed = NULL;
+    if (!json_parse(text, strlen(text), &parsed, err)) {
+        return err_wrap(err, "annotation " CALICO_METADATA);
+    }
+    if (!json_object_is_type(parsed, json_type_object)) {
+        json_object_put(parsed);
+        return err_set(err, "annotation " CALICO_METADATA ": is not an object");
+    }
+    *ret_metadata = parsed;
+    return true;
+}
+
+bool
+meta_calico_labels(struct json_object *json, struct labels *ret_labels, struct err *err)
+{
+    struct json_object *metadata = NULL;
+
+    if (!meta_calico(json, &metadata, err)) {
+        return false;
+    }
+    bool is_good = labels_decode_map(field_member(metadata, "labels"), ret_labels, err);
+    json_object_put(metadata);
+    return is_good;
 }
 
 bool

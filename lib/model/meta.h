@@ -7,12 +7,23 @@
 #include "lib/base/err.h"
 
 struct json_object;
+struct labels;
 
 /* metadata.name, a copy. Must be a DNS subdomain (RFC 1123; Kubernetes allows nothing else), so a
  * name is safe in logs, comments, file names and keys. */
 MUST_CHECK bool meta_name(struct json_object *json, char **ret_name, struct err *err);
 /* The same for metadata.namespace. */
 MUST_CHECK bool meta_namespace(struct json_object *json, char **ret_name, struct err *err);
+/* The labels of an object of crd.projectcalico.org/v1. Where Calico's API server or calicoctl wrote
+ * it, the object's own labels and annotations are JSON in the annotation projectcalico.org/metadata
+ * and stand in place of the CRD's, as in Calico; a broken annotation is an error, because which
+ * rules mean this object hangs on it. */
+MUST_CHECK bool meta_calico_labels(struct json_object *json, struct labels *ret_labels,
+                                   struct err *err);
+/* The whole of that metadata ("labels", "annotations"), or the object's own without the annotation.
+ * The caller releases it with json_object_put(). */
+MUST_CHECK bool meta_calico(struct json_object *json, struct json_object **ret_metadata,
+                            struct err *err);
 bool meta_is_name(const char *text);
 bool text_equal(const char *a, const char *b); /* NULL equals NULL only */
 bool texts_equal(char *const *a, size_t n_a, char *const *b, size_t n_b);

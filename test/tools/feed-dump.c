@@ -20,8 +20,11 @@
 #include "lib/metrics/metrics.h"
 #include "lib/model/bgp_configuration.h"
 #include "lib/model/bgp_peer.h"
+#include "lib/model/endpoint_slice.h"
+#include "lib/model/host_endpoint.h"
 #include "lib/model/ippool.h"
 #include "lib/model/namespace.h"
+#include "lib/model/network_set.h"
 #include "lib/model/node.h"
 #include "lib/model/pod.h"
 #include "lib/model/tier.h"
@@ -58,6 +61,9 @@ add_object(struct str *line, enum kind kind, const void *object)
     const struct namespace *ns = object;
     const struct service_account *account = object;
     const struct tier *tier = object;
+    const struct network_set *set = object;
+    const struct host_endpoint *host = object;
+    const struct endpoint_slice *slice = object;
 
     switch (kind) {
     case KIND_NODE:
@@ -91,6 +97,20 @@ add_object(struct str *line, enum kind kind, const void *object)
         break;
     case KIND_TIER:
         str_addf(line, " order=%g pass=%d", tier->order, tier->is_default_pass);
+        break;
+    case KIND_NETWORKSET:
+    case KIND_GLOBALNETWORKSET:
+        str_addf(line, " nets=%zu", set->n_nets);
+        add_labels(line, &set->labels);
+        break;
+    case KIND_HOSTENDPOINT:
+        str_addf(line, " node=%s interface=%s", host->node,
+                 host->interface_name ? host->interface_name : "-");
+        add_labels(line, &host->labels);
+        break;
+    case KIND_ENDPOINTSLICE:
+        str_addf(line, " service=%s ips=%zu ports=%zu", slice->service ? slice->service : "-",
+                 slice->n_ips, slice->n_ports);
         break;
     case N_KINDS:
         break;
