@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .apihost import ApiHost
 from .lab import ROOT, Lab
-from .netns import LabError, Netns
+from .netns import LabError
 from .node import POOL4, POOL6, Node
 from .pod import Pod
 from .process import wait_for
@@ -145,10 +145,15 @@ class CanalNode(Node):
             raise LabError(f"{self.name}: CNI {command} {pod.key}: {out.strip()} {err.strip()}")
         return json.loads(out) if out.strip() else {}
 
-    def add_pod(self, name, namespace="default"):
-        """As scheduler, kubelet and runtime do it together: the object, the sandbox, CNI ADD, status."""
-        pod = Pod(self, namespace, name, Netns(f"{self.lab.tag}-{self.name}-{name}"))
-        self.lab.api.create(pod.object())
+    def add_pod(self, name, namespace="default", change=None):
+        """As scheduler, kubelet and runtime do it together: the object, the sandbox, CNI ADD, status.
+
+        `change`: a function of the Pod object (labels, ports, service account) before it is created."""
+        pod = Pod(self, namespace, name, self.pod_netns(name, namespace))
+        obj = pod.object()
+        if change:
+            change(obj)
+        self.lab.api.create(obj)
         self.lab.add_namespaces([pod.netns])
         pod.netns.sysctl({"net/ipv6/conf/default/accept_dad": 0})
         pod.netns.ip("link set lo up")

@@ -121,12 +121,17 @@ class Node:
         return next((r for r in self.routes(family) if r["dst"] == prefix), None)
 
     # ---- pods
-    def wire_pod(self, name, host):
+    def pod_netns(self, name, namespace):
+        """A namespace for a pod; not made yet."""
+        where = "" if namespace == "default" else f"{namespace}-"
+        return Netns(f"{self.lab.tag}-{self.name}-{where}{name}")
+
+    def wire_pod(self, name, host, namespace="default"):
         """A pod wired by hand, as the CNI plugin and felix would leave it: for tests of the lab and
         of single parts. `host` is the number of its address in the node's pod CIDR."""
         ip4 = self.pod_cidr4.replace(".0/24", f".{host}")
         ip6 = self.pod_cidr6.replace("/64", f"{host:x}")
-        pod = Pod(self, "default", name, Netns(f"{self.lab.tag}-{self.name}-{name}"))
+        pod = Pod(self, namespace, name, self.pod_netns(name, namespace))
         pod.ips = [ip4, ip6]
         self.lab.add_namespaces([pod.netns])
         pod.netns.sysctl({"net/ipv6/conf/default/accept_dad": 0})
