@@ -35,13 +35,14 @@ LIB_SRC := $(call sources,lib)
 CONFD_SRC := $(call sources,confd)
 FELIX_SRC := $(call sources,felix)
 CNI_SRC := $(call sources,cni)
+CANALCTL_SRC := $(call sources,canalctl)
 UNIT_SRC := $(call sources,test/unit)
 FUZZ_SRC := $(wildcard test/fuzz/fuzz_*.c)
 TOOL_SRC := $(wildcard test/tools/*.c)
 
 BINARIES := $(if $(wildcard confd/main.c),$(BUILD)/canal-confd) $(if $(wildcard felix/main.c),$(BUILD)/canal-felix) \
-	$(if $(wildcard cni/main.c),$(BUILD)/canal)
-ROOM_LIBS := $(BUILD)/libconfd.a $(BUILD)/libfelix.a $(BUILD)/libcni.a
+	$(if $(wildcard cni/main.c),$(BUILD)/canal) $(if $(wildcard canalctl/main.c),$(BUILD)/canalctl)
+ROOM_LIBS := $(BUILD)/libconfd.a $(BUILD)/libfelix.a $(BUILD)/libcni.a $(BUILD)/libcanalctl.a
 UNITS := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 FUZZ_REPLAYS := $(patsubst test/fuzz/%.c,$(BUILD)/replay/%,$(FUZZ_SRC))
 FUZZERS := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
@@ -74,6 +75,8 @@ $(BUILD)/libfelix.a: $(call objects,$(filter-out felix/main.c,$(FELIX_SRC)))
 	$(archive)
 $(BUILD)/libcni.a: $(call objects,$(filter-out cni/main.c,$(CNI_SRC)))
 	$(archive)
+$(BUILD)/libcanalctl.a: $(call objects,$(filter-out canalctl/main.c,$(CANALCTL_SRC)))
+	$(archive)
 
 define link
 	@mkdir -p $(@D)
@@ -85,6 +88,8 @@ $(BUILD)/canal-confd: $(BUILD)/obj/confd/main.o $(BUILD)/libconfd.a $(BUILD)/lib
 $(BUILD)/canal-felix: $(BUILD)/obj/felix/main.o $(BUILD)/libfelix.a $(BUILD)/libcanal.a
 	$(link) $(DAEMON_LIBS)
 $(BUILD)/canal: $(BUILD)/obj/cni/main.o $(BUILD)/libcni.a $(BUILD)/libcanal.a
+	$(link) $(CNI_LIBS)
+$(BUILD)/canalctl: $(BUILD)/obj/canalctl/main.o $(BUILD)/libcanalctl.a $(BUILD)/libcanal.a
 	$(link) $(CNI_LIBS)
 $(BUILD)/tools/%: $(BUILD)/obj/test/tools/%.o $(BUILD)/libcanal.a
 	$(link) $(DAEMON_LIBS)
@@ -178,6 +183,7 @@ settings-page: $(BUILD)/canal-confd $(BUILD)/canal-felix ## Print docs/settings.
 install: all ## Install binaries, templates and the CNI plugin below DESTDIR
 	install -D -m 755 $(BUILD)/canal-confd $(DESTDIR)$(PREFIX)/bin/canal-confd
 	install -D -m 755 $(BUILD)/canal-felix $(DESTDIR)$(PREFIX)/bin/canal-felix
+	install -D -m 755 $(BUILD)/canalctl $(DESTDIR)$(PREFIX)/bin/canalctl
 	install -D -m 755 $(BUILD)/canal $(DESTDIR)/opt/cni/bin/canal
 	install -d $(DESTDIR)$(PREFIX)/share/canal/bird-templates
 	install -m 644 bird-templates/* $(DESTDIR)$(PREFIX)/share/canal/bird-templates/

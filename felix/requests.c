@@ -409,6 +409,7 @@ requests_handle(void *owner, uint64_t client, const char *line, size_t len)
         break;
     case PROTO_EXPLAIN:
     case PROTO_DROPS:
+    case PROTO_POLICIES:
         refuse(felix, client, CODE_BAD_REQUEST, "this felix does not enforce policy yet");
         break;
     }

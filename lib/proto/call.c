@@ -30,13 +30,14 @@ wait_for(int fd, short events, uint64_t until_ms, struct err *err)
 }
 
 static bool
-exchange(int fd, const struct str *request, uint64_t until_ms, struct str *answer, struct err *err)
+send_all(int fd, const struct proto_request *request, uint64_t until_ms, struct err *err)
 {
+    AUTO(str) struct str line = STR_INIT;
     size_t sent = 0;
 
-    while (sent < request->len) {
-        ssize_t n =
-            send(fd, request->text + sent, request->len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    proto_request_write(request, &line);
+    while (sent < line.len) {
+        ssize_t n = send(fd, line.text + sent, line.len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n > 0) {
             sent += (size_t)n;
         } else if (n < 0 && errno != EAGAIN && errno != EINTR) {
@@ -45,12 +46,18 @@ exchange(int fd, const struct str *request, uint64_t until_ms, struct str *answe
             return false;
         }
     }
+    return true;
+}
+
+static bool
+receive_line(int fd, uint64_t until_ms, struct str *answer, struct err *err)
+{
     while (answer->len == 0 || answer->text[answer->len - 1] != '\n') {
         if (!wait_for(fd, POLLIN, until_ms, err)) {
             return false;
         }
         ssize_t n = recv(fd, str_reserve(answer, 4096), 4096, MSG_DONTWAIT);
-        if (n == 0 || answer->len > PROTO_LINE_MAX) {
+        if (n == 0 || answer->len > PROTO_ANSWER_MAX) {
             return err_code(err, PROTO_CODE_AGAIN, "felix closed the connection");
         }
         if (n > 0) {
@@ -104,17 +111,49 @@ proto_connect(const char *socket_path, uint64_t deadline_ms, int *ret_fd, struct
 }
 
 bool
+proto_send(int fd, const struct proto_request *request, uint64_t deadline_ms, struct err *err)
+{
+    return send_all(fd, request, clock_monotonic_ms() + deadline_ms, err);
+}
+
+bool
 proto_exchange_line(int fd, const struct proto_request *request, uint64_t deadline_ms,
                     struct str *answer, struct err *err)
 {
-    AUTO(str) struct str line = STR_INIT;
+    uint64_t until_ms = clock_monotonic_ms() + deadline_ms;
 
-    proto_request_write(request, &line);
-    if (!exchange(fd, &line, clock_monotonic_ms() + deadline_ms, answer, err)) {
+    if (!send_all(fd, request, until_ms, err) || !receive_line(fd, until_ms, answer, err)) {
         return false;
     }
     answer->text[--answer->len] = '\0';
     return true;
+}
+
+bool
+proto_read_line(int fd, struct str *rest, struct str *ret_line, struct err *err)
+{
+    for (;;) {
+        const char *newline = rest->len > 0 ? memchr(rest->text, '\n', rest->len) : NULL;
+        if (newline) {
+            size_t len = (size_t)(newline - rest->text);
+            str_add_bytes(ret_line, rest->text, len);
+            str_drop(rest, len + 1);
+            return true;
+        }
+        if (rest->len > PROTO_ANSWER_MAX) {
+            return err_code(err, PROTO_CODE_AGAIN, "felix socket: a line without an end");
+        }
+        ssize_t n = recv(fd, str_reserve(rest, 4096), 4096, 0);
+        if (n == 0) {
+            return err_set(err, "felix closed the connection");
+        }
+        if (n > 0) {
+            rest->len += (size_t)n;
+            rest->text[rest->len] = '\0';
+        } else if (errno != EINTR) {
+            return err_code(err, PROTO_CODE_AGAIN, "felix socket: %s", strerror(errno));
+        }
+    }
 }
 
 bool

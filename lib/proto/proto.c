@@ -12,7 +12,7 @@
 static const char *const op_names[] = {
     [PROTO_POD_ADD] = "pod_add", [PROTO_POD_DEL] = "pod_del", [PROTO_POD_CHECK] = "pod_check",
     [PROTO_POD_GC] = "pod_gc",   [PROTO_STATUS] = "status",   [PROTO_ENDPOINTS] = "endpoints",
-    [PROTO_EXPLAIN] = "explain", [PROTO_DROPS] = "drops"};
+    [PROTO_EXPLAIN] = "explain", [PROTO_DROPS] = "drops",     [PROTO_POLICIES] = "policies"};
 
 void
 proto_request_done(struct proto_request *request)
@@ -113,6 +113,9 @@ proto_request_write(const struct proto_request *request, struct str *out)
     }
     if (request->op == PROTO_EXPLAIN) {
         proto_explain_write(&request->explain, json);
+    }
+    if (request->recent) {
+        json_object_object_add(json, "recent", json_object_new_boolean(true));
     }
     add_line(out, json);
 }
@@ -326,6 +329,7 @@ proto_request_read(const char *line, size_t len, struct proto_request *ret_reque
         !read_words(&root, words, ARRAY_LEN(words), err) || !read_ips(&root, &request, err) ||
         !read_release(&root, &request, err) || !read_valid(&root, &request, err) ||
         (request.op == PROTO_EXPLAIN && !proto_explain_read(&root, &request.explain, err)) ||
+        !json_get_bool(&root, "recent", JSON_OPTIONAL, &request.recent, err) ||
         !is_complete(&request, err)) {
         proto_request_done(&request);
         return false;

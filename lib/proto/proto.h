@@ -13,7 +13,8 @@
 
 /* CNI error code "try again later"; the other codes are the CNI specification's. */
 #define PROTO_CODE_AGAIN 11
-#define PROTO_LINE_MAX (256 * 1024)
+#define PROTO_LINE_MAX (256 * 1024)         /* a request */
+#define PROTO_ANSWER_MAX (16 * 1024 * 1024) /* 10,000 rules with their counters are 2 MiB */
 
 enum proto_op {
     PROTO_POD_ADD,   /* answered when route, settings and anti-spoofing member are in the kernel */
@@ -23,7 +24,9 @@ enum proto_op {
     PROTO_STATUS,    /* can pods be added? */
     PROTO_ENDPOINTS, /* what felix knows, for people */
     PROTO_EXPLAIN,   /* may this packet pass, and which rule decides? */
-    PROTO_DROPS,     /* a subscription: {"ok":true}, then a line for every drop until the end */
+    PROTO_DROPS,     /* a subscription: {"ok":true}, then a line for every drop until the end;
+                      * with "recent":true one answer, the last ones */
+    PROTO_POLICIES,  /* those in force here, with the counters of their rules */
 };
 
 /* One end of what is to be explained: a pod or an address, never both. */
@@ -64,6 +67,7 @@ struct proto_request {
     VEC(char *) release;    /* host-local address files: absolute paths */
     VEC(struct proto_attachment) valid;
     struct proto_explain explain; /* PROTO_EXPLAIN */
+    bool recent;                  /* PROTO_DROPS */
 };
 
 struct proto_reply {
@@ -106,6 +110,12 @@ MUST_CHECK bool proto_exchange(int fd, const struct proto_request *request, uint
 /* The same with an answer that is not a proto_reply: one line without its newline, appended. */
 MUST_CHECK bool proto_exchange_line(int fd, const struct proto_request *request,
                                     uint64_t deadline_ms, struct str *answer, struct err *err);
+/* For a subscription: only the request; what comes is read line by line. */
+MUST_CHECK bool proto_send(int fd, const struct proto_request *request, uint64_t deadline_ms,
+                           struct err *err);
+/* 'rest' keeps what came behind the line for the next call and is empty at the first. Waits as long
+ * as it takes. err.code 0: the other side ended it. */
+MUST_CHECK bool proto_read_line(int fd, struct str *rest, struct str *ret_line, struct err *err);
 /* Both in one. */
 MUST_CHECK bool proto_call(const char *socket_path, const struct proto_request *request,
                            uint64_t deadline_ms, struct proto_reply *ret_reply, struct err *err);
