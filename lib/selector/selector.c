@@ -9,6 +9,8 @@
 #include "lib/base/alloc.h"
 #include "lib/base/vec.h"
 
+#define KEY_LEN_MAX 512
+
 enum op {
     OP_ALL,
     OP_GLOBAL,
@@ -117,7 +119,7 @@ parse_key(struct parser *parser, char **ret_key)
     if (len == 0) {
         return fail(parser, "a label name");
     }
-    if (len > 512) {
+    if (len > KEY_LEN_MAX) {
         return fail(parser, "a label name of at most 512 characters");
     }
     *ret_key = xstrndup(parser->at, len);
@@ -476,14 +478,89 @@ selector_matches(const struct selector *selector,
     return results[selector->root];
 }
 
+static bool
+negates(const struct selector *selector, size_t id)
+{
+    return selector->nodes.items[id].op == OP_NOT;
+}
+
+static void
+key_prefix(struct node *node, const char *prefix)
+{
+    struct str key = STR_INIT;
+
+    str_addf(&key, "%s%s", prefix, node->key);
+    free(node->key);
+    node->key = str_steal(&key);
+}
+
+void
+selector_inherit(struct selector *selector, const char *prefix, const char *member_key)
+{
+    struct selector made = {0};
+    /* Where each node went: global() becomes two. */
+    AUTO_FREE size_t *moved = xcalloc(selector->nodes.n, sizeof(*moved));
+
+    for (size_t i = 0; i < selector->nodes.n; i++) {
+        struct node node = selector->nodes.items[i];
+        bool is_member = node.op == OP_ALL || node.op == OP_GLOBAL;
+        bool is_negated = node.op == OP_GLOBAL;
+        if (node.key != NULL) {
+            key_prefix(&node, prefix);
+        } else if (is_member && member_key != NULL) {
+            node = (struct node){.op = OP_HAS, .key = xstrdup(member_key)};
+            if (is_negated) {
+                VEC_PUSH(&made.nodes, node);
+                node = (struct node){.op = OP_NOT, .left = made.nodes.n - 1};
+            }
+        } else if (!is_member) {
+            node.left = moved[node.left];
+            node.right = moved[node.right];
+        }
+        if (node.op == OP_NOT && negates(&made, node.left)) {
+            moved[i] = made.nodes.items[node.left].left; /* "!!x" is x, as the parser has it */
+            continue;
+        }
+        VEC_PUSH(&made.nodes, node);
+        moved[i] = made.nodes.n - 1;
+    }
+    made.root = moved[selector->root];
+    VEC_DONE(&selector->nodes);
+    *selector = made;
+}
+
+static char
+quote_for(const char *value)
+{
+    return strchr(value, '"') != NULL ? '\'' : '"';
+}
+
 static void
 print_value(const char *value, struct str *out)
 {
-    char quote = strchr(value, '"') != NULL ? '\'' : '"';
+    char quote = quote_for(value);
 
     str_add_char(out, quote);
     str_add(out, value);
     str_add_char(out, quote);
+}
+
+bool
+selector_print_value(const char *value, struct str *out)
+{
+    if (strchr(value, quote_for(value)) != NULL) {
+        return false;
+    }
+    print_value(value, out);
+    return true;
+}
+
+bool
+selector_is_key(const char *text)
+{
+    size_t len = label_len(text);
+
+    return len > 0 && len <= KEY_LEN_MAX && text[len] == '\0';
 }
 
 static void

@@ -17,8 +17,10 @@
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 
-#define SELECTOR_LEN_MAX 65535
-#define SELECTOR_DEPTH_MAX 100
+/* Canonical text has more parentheses and blanks than what was parsed, and may pass these limits:
+ * who stores it for parsing later has to try. */
+#define SELECTOR_LEN_MAX 262144
+#define SELECTOR_DEPTH_MAX 250
 
 struct selector;
 
@@ -30,6 +32,14 @@ bool selector_matches(const struct selector *selector,
                       const char *(*get)(const void *labels, const char *key), const void *labels);
 /* Appends the canonical text: selectors with the same canonical text are the same. */
 void selector_print(const struct selector *selector, struct str *out);
+/* From labels an object has to labels its members inherit, as a namespaceSelector is about the
+ * namespace's labels that pods have as pcns.<key>: every key gets 'prefix' in front. With
+ * 'member_key', all() becomes has(member_key), whatever is a member of any, and global() becomes
+ * !has(member_key). */
+void selector_inherit(struct selector *selector, const char *prefix, const char *member_key);
+/* Appends 'value' as a string of the grammar; false when no quotes can hold it. */
+MUST_CHECK bool selector_print_value(const char *value, struct str *out);
+bool selector_is_key(const char *text); /* can be a label name in a selector */
 /* Label keys the selector looks at, in order of appearance, repeated as they are. NULL past the
  * end. */
 const char *selector_key(const struct selector *selector, size_t i);

@@ -174,10 +174,63 @@ the_keys_of_a_selector_are_listed(void **state)
     selector_free(selector);
 }
 
+static void
+a_selector_can_be_turned_to_inherited_labels(void **state)
+{
+    static const struct {
+        const char *text, *member_key, *canonical;
+    } cases[] = {
+        {"", "m", "has(m)"},
+        {"", NULL, "all()"},
+        {"global()", "m", "!has(m)"},
+        {"!global()", "m", "has(m)"},
+        {"!!global() || !(!global())", "m", "(!has(m) || !has(m))"},
+        {"global() && !all()", NULL, "(global() && !all())"},
+        {"a == 'all()' && (has(b) || !c in {'x'}) && global()", "m",
+         "(p.a == \"all()\" && (has(p.b) || !p.c in {\"x\"}) && !has(m))"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO(str) struct str text = STR_INIT;
+        struct selector *selector = NULL;
+        assert_true(selector_parse(cases[i].text, &selector, NULL));
+        selector_inherit(selector, "p.", cases[i].member_key);
+        selector_print(selector, &text);
+        assert_string_equal(str_text(&text), cases[i].canonical);
+        selector_free(selector);
+    }
+}
+
+static void
+values_and_keys_that_no_selector_can_hold_are_told(void **state)
+{
+    AUTO(str) struct str text = STR_INIT;
+    AUTO(str) struct str key = STR_INIT;
+
+    (void)state;
+    assert_true(selector_print_value("a'b", &text));
+    assert_true(selector_print_value("a\"b", &text));
+    assert_false(selector_print_value("a'b\"", &text));
+    assert_string_equal(str_text(&text), "\"a'b\"'a\"b'");
+    assert_true(selector_is_key("a.b/c-D_9"));
+    assert_false(selector_is_key(""));
+    assert_false(selector_is_key("a b"));
+    assert_false(selector_is_key("a)"));
+    for (int i = 0; i < 512; i++) {
+        str_add_char(&key, 'a');
+    }
+    assert_true(selector_is_key(key.text));
+    str_add_char(&key, 'a');
+    assert_false(selector_is_key(key.text));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_selector_can_be_turned_to_inherited_labels),
+        cmocka_unit_test(values_and_keys_that_no_selector_can_hold_are_told),
         cmocka_unit_test(good_selectors_are_true_or_false_and_print_canonically),
         cmocka_unit_test(bad_selectors_are_refused_with_the_place),
         cmocka_unit_test(deep_and_long_selectors_cost_no_stack),
