@@ -1,16 +1,37 @@
 /* The tables of wanted members, for json_prune(). */
 #include "lib/feed/keep.h"
 
+static const struct json_keep pod_annotations[] = {
+    JSON_KEEP("cni.projectcalico.org/podIPs", NULL),
+    JSON_KEEP("cni.projectcalico.org/podIP", NULL),
+    JSON_KEEP_END,
+};
 static const struct json_keep pod_metadata[] = {
     JSON_KEEP("name", NULL),
     JSON_KEEP("namespace", NULL),
     JSON_KEEP("labels", NULL),
+    JSON_KEEP("annotations", pod_annotations),
+    JSON_KEEP("deletionTimestamp", NULL),
     JSON_KEEP("resourceVersion", NULL),
+    JSON_KEEP_END,
+};
+static const struct json_keep pod_port[] = {
+    JSON_KEEP("name", NULL),
+    JSON_KEEP("containerPort", NULL),
+    JSON_KEEP("protocol", NULL),
+    JSON_KEEP_END,
+};
+static const struct json_keep pod_container[] = {
+    JSON_KEEP("ports", pod_port),
+    JSON_KEEP("restartPolicy", NULL),
     JSON_KEEP_END,
 };
 static const struct json_keep pod_spec[] = {
     JSON_KEEP("nodeName", NULL),
     JSON_KEEP("hostNetwork", NULL),
+    JSON_KEEP("serviceAccountName", NULL),
+    JSON_KEEP("containers", pod_container),
+    JSON_KEEP("initContainers", pod_container),
     JSON_KEEP_END,
 };
 static const struct json_keep pod_status[] = {

@@ -1,4 +1,4 @@
-/* Label sets of nodes and pods. */
+/* Label sets. */
 #include "lib/model/labels.h"
 
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/vec.h"
 #include "lib/model/field.h"
+#include "lib/model/kind.h"
 
 static int
 compare_keys(const void *a, const void *b)
@@ -37,34 +38,74 @@ labels_from(const struct label *pairs, size_t n)
         len += strlen(pairs[i].key) + strlen(pairs[i].value) + 2;
     }
     labels.items = xmalloc(len);
+    memcpy(labels.items, pairs, n * sizeof *pairs);
+    qsort(labels.items, n, sizeof(*labels.items), compare_keys);
+    /* Sorted first: then equal labels are equal bytes, see labels_bytes(). */
     char *text = (char *)(labels.items + n);
     for (size_t i = 0; i < n; i++) {
-        labels.items[i].key = copy_text(&text, pairs[i].key);
-        labels.items[i].value = copy_text(&text, pairs[i].value);
+        labels.items[i].key = copy_text(&text, labels.items[i].key);
+        labels.items[i].value = copy_text(&text, labels.items[i].value);
     }
-    qsort(labels.items, n, sizeof(*labels.items), compare_keys);
     return labels;
 }
 
-bool
-labels_decode(struct json_object *json, struct labels *ret_labels, struct err *err)
+const char *
+labels_bytes(const struct labels *labels, size_t *ret_len)
 {
-    return labels_decode_map(field_find(json, "metadata.labels"), ret_labels, err);
+    if (labels->n == 0) {
+        *ret_len = 0;
+        return NULL;
+    }
+    const struct label *last = &labels->items[labels->n - 1];
+    *ret_len = (size_t)(last->value + strlen(last->value) + 1 - labels->items[0].key);
+    return labels->items[0].key;
 }
 
 bool
-labels_decode_map(struct json_object *object, struct labels *ret_labels, struct err *err)
+labels_is_reserved(const char *key)
+{
+    static const char *const whole[] = {"projectcalico.org/namespace",
+                                        "projectcalico.org/serviceaccount",
+                                        "projectcalico.org/orchestrator"};
+
+    if (strncmp(key, "pcns.", 5) == 0 || strncmp(key, "pcsa.", 5) == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(whole); i++) {
+        if (strcmp(key, whole[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+report_reserved(const char *key, const struct kind_issues *issues)
+{
+    struct err issue = ERR_INIT;
+
+    (void)err_set(&issue, "label %.64s: is not for objects to set; left out", key);
+    kind_issue(issues, &issue);
+}
+
+static bool
+decode(struct json_object *map, bool takes_reserved, const struct kind_issues *issues,
+       struct labels *ret_labels, struct err *err)
 {
     VEC(struct label) pairs = VEC_INIT;
     bool is_good = true;
 
-    if (object != NULL && !json_object_is_type(object, json_type_object)) {
+    if (map != NULL && !json_object_is_type(map, json_type_object)) {
         return err_set(err, "metadata.labels: is not an object");
     }
-    if (object != NULL) {
-        json_object_object_foreach(object, key, value)
+    if (map != NULL) {
+        json_object_object_foreach(map, key, value)
         {
             const char *text = NULL;
+            if (!takes_reserved && labels_is_reserved(key)) {
+                report_reserved(key, issues);
+                continue;
+            }
             if (!field_value_text(value, "metadata.labels", &text, err)) {
                 is_good = err_wrap(err, "label %.64s", key);
                 break;
@@ -78,6 +119,25 @@ labels_decode_map(struct json_object *object, struct labels *ret_labels, struct 
     }
     VEC_DONE(&pairs);
     return is_good;
+}
+
+bool
+labels_decode(struct json_object *json, struct labels *ret_labels, struct err *err)
+{
+    return labels_decode_map(field_find(json, "metadata.labels"), ret_labels, err);
+}
+
+bool
+labels_decode_map(struct json_object *map, struct labels *ret_labels, struct err *err)
+{
+    return decode(map, true, NULL, ret_labels, err);
+}
+
+bool
+labels_decode_own(struct json_object *map, const struct kind_issues *issues,
+                  struct labels *ret_labels, struct err *err)
+{
+    return decode(map, false, issues, ret_labels, err);
 }
 
 void
@@ -118,6 +178,9 @@ labels_equal(const struct labels *a, const struct labels *b)
 {
     if (a->n != b->n) {
         return false;
+    }
+    if (a->items == b->items) {
+        return true; /* shared, see lib/model/share.h */
     }
     for (size_t i = 0; i < a->n; i++) {
         if (strcmp(a->items[i].key, b->items[i].key) != 0 ||

@@ -7,6 +7,7 @@
 #include "lib/base/err.h"
 
 struct json_object;
+struct kind_issues;
 
 struct label {
     char *key;
@@ -25,6 +26,16 @@ MUST_CHECK bool labels_decode(struct json_object *json, struct labels *ret_label
 /* The same of the map itself; NULL is empty. */
 MUST_CHECK bool labels_decode_map(struct json_object *map, struct labels *ret_labels,
                                   struct err *err);
+/* The same of the map of an object that anybody in a namespace may write: reserved keys are left
+ * out and reported. */
+MUST_CHECK bool labels_decode_own(struct json_object *map, const struct kind_issues *issues,
+                                  struct labels *ret_labels, struct err *err);
+/* True for keys that only felix gives an endpoint, because rules trust them: what it inherits
+ * from its namespace (`pcns.`) and service account (`pcsa.`), and projectcalico.org/namespace,
+ * /serviceaccount and /orchestrator. */
+bool labels_is_reserved(const char *key);
+/* "key\0value\0..." in the order of keys: equal bytes are equal labels. NULL when empty. */
+const char *labels_bytes(const struct labels *labels, size_t *ret_len);
 /* Copies n pairs, in any order, no key twice. */
 struct labels labels_from(const struct label *pairs, size_t n);
 void labels_done(struct labels *labels);

@@ -109,6 +109,20 @@ meta_calico_labels(struct json_object *json, struct labels *ret_labels, struct e
 }
 
 bool
+meta_calico_own_labels(struct json_object *json, const struct kind_issues *issues,
+                       struct labels *ret_labels, struct err *err)
+{
+    struct json_object *metadata = NULL;
+
+    if (!meta_calico(json, &metadata, err)) {
+        return false;
+    }
+    bool is_good = labels_decode_own(field_member(metadata, "labels"), issues, ret_labels, err);
+    json_object_put(metadata);
+    return is_good;
+}
+
+bool
 text_equal(const char *a, const char *b)
 {
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;

@@ -7,6 +7,7 @@
 #include "lib/base/err.h"
 
 struct json_object;
+struct kind_issues;
 struct labels;
 
 /* metadata.name, a copy. Must be a DNS subdomain (RFC 1123; Kubernetes allows nothing else), so a
@@ -20,6 +21,9 @@ MUST_CHECK bool meta_namespace(struct json_object *json, char **ret_name, struct
  * rules mean this object hangs on it. */
 MUST_CHECK bool meta_calico_labels(struct json_object *json, struct labels *ret_labels,
                                    struct err *err);
+/* The same of a namespaced object, without the keys labels_is_reserved() names. */
+MUST_CHECK bool meta_calico_own_labels(struct json_object *json, const struct kind_issues *issues,
+                                       struct labels *ret_labels, struct err *err);
 /* The whole of that metadata ("labels", "annotations"), or the object's own without the annotation.
  * The caller releases it with json_object_put(). */
 MUST_CHECK bool meta_calico(struct json_object *json, struct json_object **ret_metadata,

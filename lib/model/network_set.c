@@ -70,8 +70,7 @@ static void *
 decode(struct network_set *set, struct json_object *json, const struct kind_issues *issues,
        struct err *err)
 {
-    if (!meta_name(json, &set->name, err) || !meta_calico_labels(json, &set->labels, err) ||
-        !nets_decode(set, json, issues, err)) {
+    if (!meta_name(json, &set->name, err) || !nets_decode(set, json, issues, err)) {
         network_set_free(set);
         return NULL;
     }
@@ -83,7 +82,8 @@ network_set_decode(struct json_object *json, const struct kind_issues *issues, s
 {
     struct network_set *set = NEW(struct network_set);
 
-    if (!meta_namespace(json, &set->ns, err)) {
+    if (!meta_namespace(json, &set->ns, err) ||
+        !meta_calico_own_labels(json, issues, &set->labels, err)) {
         network_set_free(set);
         return NULL;
     }
@@ -94,7 +94,13 @@ void *
 global_network_set_decode(struct json_object *json, const struct kind_issues *issues,
                           struct err *err)
 {
-    return decode(NEW(struct network_set), json, issues, err);
+    struct network_set *set = NEW(struct network_set);
+
+    if (!meta_calico_labels(json, &set->labels, err)) {
+        network_set_free(set);
+        return NULL;
+    }
+    return decode(set, json, issues, err);
 }
 
 void

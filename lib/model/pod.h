@@ -1,24 +1,33 @@
-/* core/v1 Pod, as small as 150,000 of them demand: what felix needs to know a workload endpoint. */
+/* core/v1 Pod, as small as 150,000 of them demand: what felix needs to know a workload endpoint.
+ * What pods have in common (all texts but the name, labels, ports) is shared between them: see
+ * lib/model/share.h. Equal pointers are equal values. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/model/labels.h"
+#include "lib/model/named_port.h"
 #include "lib/net/ip.h"
 
 struct json_object;
 struct kind_issues;
 
 struct pod {
-    char *name;
-    char *ns;
-    char *node_name; /* NULL while unscheduled */
-    struct ip ip4;   /* status.podIPs, else status.podIP; family 0 when absent */
-    struct ip ip6;
-    bool is_host_network;
-    bool is_finished; /* phase Succeeded or Failed: its addresses are no longer its own */
+    const char *name; /* behind the struct, in the same block */
+    const char *ns;
+    const char *node_name;       /* NULL while unscheduled */
+    const char *service_account; /* NULL when the API does not say */
+    /* Without those that only felix may give an endpoint, see labels_is_reserved(). */
     struct labels labels;
+    const struct named_port *ports; /* of containers and of sidecars (restartable init) */
+    uint16_t n_ports;
+    struct ip ip4; /* status.podIPs, else status.podIP, else the CNI plugin's annotations */
+    struct ip ip6; /* family 0 when absent */
+    bool is_host_network;
+    /* Its addresses are no longer its own: phase Succeeded or Failed, or terminating and the CNI
+     * plugin has blanked its annotation. A terminating pod otherwise keeps its policy. */
+    bool is_finished;
 };
 
 /* True when the pod is a workload endpoint on 'node_name' now. */

@@ -1,5 +1,6 @@
 /* felix/workloads: which addresses belong to which interface, over restarts. */
 #include <dirent.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,12 +148,17 @@ begin_removal(struct room *room, const char *container, const char *ifname)
 static struct pod *
 api_pod(const char *ip)
 {
-    struct pod *pod = calloc(1, sizeof *pod);
+    char text[256];
+    struct err err = ERR_INIT;
 
-    pod->name = strdup("web");
-    pod->ns = strdup("default");
-    pod->node_name = strdup("me");
-    assert_true(ip_parse(ip, &pod->ip4, NULL));
+    snprintf(text, sizeof text,
+             "{\"metadata\":{\"name\":\"web\",\"namespace\":\"default\"},"
+             "\"spec\":{\"nodeName\":\"me\"},\"status\":{\"podIP\":\"%s\"}}",
+             ip);
+    struct json_object *json = json_tokener_parse(text);
+    struct pod *pod = pod_decode(json, NULL, &err);
+    json_object_put(json);
+    assert_non_null(pod);
     return pod;
 }
 
