@@ -206,7 +206,9 @@ want_rules(struct felix *felix)
         if (felix->tables[i]) {
             ruleset_init(&rules);
             static_rules(&config, family_of(i), &rules);
-            iptables_want(felix->tables[i], &rules);
+            iptables_want_hooks(felix->tables[i], rules.hooks.items, rules.hooks.n);
+            iptables_want_chains(felix->tables[i], &rules);
+            iptables_apply(felix->tables[i]);
         }
     }
 }
@@ -499,10 +501,8 @@ static void
 clean_other_backend(struct felix *felix)
 {
     for (size_t i = 0; i < N_FAMILIES; i++) {
-        struct ruleset none;
         if (felix->others[i] && felix->tables[i] && iptables_is_in_place(felix->tables[i])) {
-            ruleset_init(&none);
-            iptables_want(felix->others[i], &none);
+            iptables_apply(felix->others[i]);
         }
     }
 }

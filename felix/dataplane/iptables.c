@@ -1,10 +1,12 @@
-/* One cycle: save → compare → (restore → save → compare). After a failure the cycle is tried again
- * with backoff, for as long as it takes. */
+/* One cycle: (save → learn) → plan → restore (→ save → compare). The parts in parentheses only when
+ * what the kernel holds is not known: at first, after a failure, after iptables_check(). After a
+ * failure the cycle is tried again with backoff, for as long as it takes. Called by felix.c. */
 #include "felix/dataplane/iptables.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "felix/rules/rules_state.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/loop/child.h"
@@ -13,8 +15,13 @@
 #define CHILD_DEADLINE_MS 60000
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 10000
-/* After a cycle that took n ms, notifications are gathered for n times this: reading tables that
- * another tool commits all the time takes a tenth of a core at most. */
+/* Writes that come while one runs, or within this time of its end, go in one commit. A kernel that
+ * needs longer for a commit is given fewer of them: a third of a core. */
+#define WINDOW_MIN_MS 20
+#define WINDOW_MAX_MS 2000
+#define WINDOW 2
+/* After a cycle with a read-back that took n ms, notifications are gathered for n times this:
+ * reading tables that another tool commits all the time takes a tenth of a core at most. */
 #define REST 10
 #define REST_MIN_MS 20
 #define REST_MAX_MS 3000
@@ -22,23 +29,31 @@
 struct iptables {
     uv_loop_t *loop;
     struct iptables_spec spec;
-    struct ruleset want;
-    bool is_wanted; /* iptables_want() was called */
-    bool is_running;
-    bool is_stale;    /* something happened during the cycle: run another */
-    bool has_written; /* in this cycle */
-    bool is_in_place;
-    bool was_in_place; /* as this cycle began */
+    struct rules_state *rules;
+    uint64_t wanted, planned, in_place; /* revisions */
+    bool is_applied;                    /* iptables_apply() was called */
+    bool must_learn;                    /* what the kernel holds is not known */
+    bool is_in_place;                   /* the last cycle ended well */
     bool is_closing;
-    struct kick kick;
-    uint64_t began_ms; /* this cycle */
+
+    /* the cycle */
+    bool is_running;
+    bool has_learned; /* it began with reading, so it ends with reading */
+    bool has_written;
+    bool is_drift;     /* what was read was not what had been written */
+    bool was_in_place; /* as it began */
+    uint64_t began_ms;
+
+    struct kick write; /* begins cycles for what is wanted anew, and retries */
+    struct kick check; /* begins cycles that read */
     uint64_t retry_ms;
     char save_name[32];
     char restore_name[32];
 };
 
-static void cycle(void *owner);
 static void on_saved(void *owner, const struct child_result *result);
+static void write_due(void *owner);
+static void check_due(void *owner);
 
 struct iptables *
 iptables_new(uv_loop_t *loop, const struct iptables_spec *spec)
@@ -50,10 +65,13 @@ iptables_new(uv_loop_t *loop, const struct iptables_spec *spec)
     tables->loop = loop;
     tables->spec = *spec;
     tables->retry_ms = RETRY_MIN_MS;
+    tables->must_learn = true;
+    tables->wanted = 1; /* nothing at all is something to write, too */
     snprintf(tables->save_name, sizeof tables->save_name, "%s-%s-save", ip, backend);
     snprintf(tables->restore_name, sizeof tables->restore_name, "%s-%s-restore", ip, backend);
-    ruleset_init(&tables->want);
-    kick_init(&tables->kick, loop, REST_MIN_MS, cycle, tables);
+    tables->rules = rules_state_new();
+    kick_init(&tables->write, loop, WINDOW_MIN_MS, write_due, tables);
+    kick_init(&tables->check, loop, REST_MIN_MS, check_due, tables);
     return tables;
 }
 
@@ -62,7 +80,8 @@ iptables_stop(struct iptables *tables)
 {
     if (tables) {
         tables->is_closing = true;
-        kick_close(&tables->kick);
+        kick_close(&tables->write);
+        kick_close(&tables->check);
     }
 }
 
@@ -70,79 +89,122 @@ void
 iptables_free(struct iptables *tables)
 {
     if (tables) {
-        ruleset_done(&tables->want);
+        rules_state_free(tables->rules);
         free(tables);
     }
+}
+
+uint64_t
+iptables_wanted_revision(const struct iptables *tables)
+{
+    return tables->wanted;
+}
+
+uint64_t
+iptables_in_place_revision(const struct iptables *tables)
+{
+    return tables->in_place;
 }
 
 bool
 iptables_is_in_place(const struct iptables *tables)
 {
-    return tables->is_in_place;
+    return tables->is_in_place && tables->in_place == tables->wanted;
+}
+
+/* ---- wants
+ * -------------------------------------------------------------------------------------------- */
+
+void
+iptables_want_chains(struct iptables *tables, struct ruleset *set)
+{
+    tables->wanted += rules_state_want_chains(tables->rules, set);
 }
 
 void
-iptables_want(struct iptables *tables, struct ruleset *set)
+iptables_unwant_chain(struct iptables *tables, const char *table, const char *name)
 {
-    if (tables->is_wanted && ruleset_equal(&tables->want, set)) {
-        ruleset_done(set);
+    tables->wanted += rules_state_unwant_chain(tables->rules, table, name);
+}
+
+void
+iptables_want_hooks(struct iptables *tables, const struct hook *hooks, size_t n)
+{
+    if (rules_state_want_hooks(tables->rules, hooks, n)) {
+        tables->wanted++;
+        tables->must_learn = true; /* which are there, and where, has to be read */
+    }
+}
+
+void
+iptables_apply(struct iptables *tables)
+{
+    bool is_new = tables->wanted != tables->planned;
+
+    if (tables->is_closing || (tables->is_applied && !is_new)) {
         return;
     }
-    ruleset_done(&tables->want);
-    tables->want = *set;
-    ruleset_init(set);
-    tables->is_wanted = true;
-    tables->is_in_place = false;
-    iptables_check(tables);
-    if (!tables->is_running && !tables->is_closing) {
-        kick_later(&tables->kick, 0); /* what is wanted anew does not rest */
+    tables->is_applied = true;
+    if (tables->is_running) {
+        return; /* its end looks for more */
+    }
+    if (tables->retry_ms > RETRY_MIN_MS) {
+        kick_later(&tables->write, RETRY_MIN_MS); /* what is new may be the cure */
+    } else {
+        kick(&tables->write);
     }
 }
 
 void
 iptables_check(struct iptables *tables)
 {
-    if (!tables->is_wanted || tables->is_closing) {
+    if (!tables->is_applied || tables->is_closing) {
         return;
     }
-    if (tables->is_running) {
-        tables->is_stale = true;
-        return;
-    }
-    kick(&tables->kick);
+    kick(&tables->check);
+}
+
+/* ---- the cycle
+ * ---------------------------------------------------------------------------------------- */
+
+static uint64_t
+between(uint64_t value, uint64_t min, uint64_t max)
+{
+    return value < min ? min : value > max ? max : value;
 }
 
 static void
 finish(struct iptables *tables, bool good, const struct err *err)
 {
-    struct iptables_result result = {.in_place = good,
-                                     .wrote = tables->has_written,
-                                     .is_drift =
-                                         good && tables->has_written && tables->was_in_place};
+    uint64_t took_ms = clock_monotonic_ms() - tables->began_ms;
+    struct iptables_result result = {
+        .in_place = good, .wrote = tables->has_written, .is_drift = good && tables->is_drift};
 
     if (err) {
         result.err = *err;
     }
-    uint64_t rest_ms = (clock_monotonic_ms() - tables->began_ms) * REST;
-
     tables->is_running = false;
     tables->is_in_place = good;
-    tables->kick.window_ms = rest_ms < REST_MIN_MS   ? REST_MIN_MS
-                             : rest_ms > REST_MAX_MS ? REST_MAX_MS
-                                                     : rest_ms;
+    tables->must_learn |= !good;
     if (tables->is_closing) {
         return;
     }
-    if (good) {
-        tables->retry_ms = RETRY_MIN_MS;
-    } else {
-        kick_later(&tables->kick, tables->retry_ms);
-        tables->retry_ms =
-            tables->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : tables->retry_ms * 2;
+    tables->write.window_ms = between(took_ms * WINDOW, WINDOW_MIN_MS, WINDOW_MAX_MS);
+    if (tables->has_learned) {
+        tables->check.window_ms = between(took_ms * REST, REST_MIN_MS, REST_MAX_MS);
     }
-    if (tables->is_stale) {
-        tables->is_stale = false;
-        kick(&tables->kick);
+    if (good) {
+        tables->in_place = tables->planned;
+        tables->retry_ms = RETRY_MIN_MS;
+        if (tables->wanted != tables->planned) {
+            kick_later(&tables->write, tables->write.window_ms);
+        }
+        if (tables->must_learn) {
+            kick(&tables->check); /* something was told meanwhile */
+        }
+    } else {
+        kick_later(&tables->write, tables->retry_ms);
+        tables->retry_ms = between(tables->retry_ms * 2, RETRY_MIN_MS, RETRY_MAX_MS);
     }
     tables->spec.settled(tables->spec.owner, &result);
 }
@@ -177,10 +239,16 @@ on_restored(void *owner, const struct child_result *result)
     struct err err = ERR_INIT;
 
     if (!child_succeeded(tables->restore_name, result, &err)) {
+        rules_state_failed(tables->rules);
         finish(tables, false, &err);
         return;
     }
-    save(tables);
+    rules_state_committed(tables->rules);
+    if (tables->has_learned && !tables->is_closing) {
+        save(tables);
+    } else {
+        finish(tables, true, NULL);
+    }
 }
 
 static void
@@ -198,32 +266,50 @@ restore(struct iptables *tables, const struct str *input)
     child_run(tables->loop, &spec, on_restored, tables);
 }
 
+/* Writes the difference between what is wanted now and what is known. */
 static void
-on_saved(void *owner, const struct child_result *result)
+write_difference(struct iptables *tables)
 {
-    struct iptables *tables = owner;
     AUTO(str) struct str input = STR_INIT;
     struct err err = ERR_INIT;
+    bool is_verifying = tables->has_learned && tables->has_written;
+    bool is_new = tables->wanted != tables->planned;
 
-    if (tables->is_closing) {
-        finish(tables, false, NULL);
-    } else if (!child_succeeded(tables->save_name, result, &err) ||
-               !ruleset_diff(&tables->want, str_text(&result->out), &input, &err)) {
-        finish(tables, false, &err);
-    } else if (input.len == 0) {
+    if (rules_state_plan(tables->rules, &input) == 0) {
+        tables->planned = tables->wanted;
+        rules_state_committed(tables->rules);
         finish(tables, true, NULL);
-    } else if (tables->has_written && !tables->is_stale) {
-        /* Written and still different, with nothing said to have changed: another tool is at it. */
+    } else if (is_verifying && !is_new) {
+        /* Written and still different: another tool is at it. */
         err_set_code(&err, 0, "%s: the rules differ from what was just written; trying again",
                      tables->restore_name);
+        rules_state_failed(tables->rules);
         finish(tables, false, &err);
     } else {
+        tables->is_drift |= tables->has_learned && tables->was_in_place && !is_new;
+        tables->planned = tables->wanted;
         restore(tables, &input);
     }
 }
 
 static void
-cycle(void *owner)
+on_saved(void *owner, const struct child_result *result)
+{
+    struct iptables *tables = owner;
+    struct err err = ERR_INIT;
+
+    if (tables->is_closing) {
+        finish(tables, false, NULL);
+    } else if (!child_succeeded(tables->save_name, result, &err) ||
+               !rules_state_learn(tables->rules, str_text(&result->out), &err)) {
+        finish(tables, false, &err);
+    } else {
+        write_difference(tables);
+    }
+}
+
+static void
+write_due(void *owner)
 {
     struct iptables *tables = owner;
 
@@ -231,9 +317,23 @@ cycle(void *owner)
         return;
     }
     tables->is_running = true;
-    tables->has_written = false;
-    tables->is_stale = false;
+    tables->has_written = tables->is_drift = false;
     tables->was_in_place = tables->is_in_place;
+    tables->has_learned = tables->must_learn;
+    tables->must_learn = false;
     tables->began_ms = clock_monotonic_ms();
-    save(tables);
+    if (tables->has_learned) {
+        save(tables);
+    } else {
+        write_difference(tables);
+    }
+}
+
+static void
+check_due(void *owner)
+{
+    struct iptables *tables = owner;
+
+    tables->must_learn = true;
+    write_due(tables); /* one that runs sees to it at its end */
 }

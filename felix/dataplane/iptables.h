@@ -1,6 +1,11 @@
-/* Keeps one family's tables equal to a ruleset: read back (iptables-save), compare hashes, write
- * the difference in one iptables-restore stream, read back again. Children are started one at a
- * time; nothing blocks. Sets that rules name have to exist before iptables_want(). */
+/* Keeps one family's tables equal to what is wanted, chain by chain: what changed is written in one
+ * iptables-restore stream over all tables, and is in place when the tool says so. The tables are
+ * read back (iptables-save) before the first write, after a failure, and when iptables_check() says
+ * that somebody may have touched them. Children are started one at a time; nothing blocks.
+ *
+ * Chains "cali-*" and rules with the comment "cali:<hash>" that are not wanted are removed,
+ * Calico's too; chains of others are never touched. Sets that rules name have to exist before
+ * iptables_apply(). */
 #pragma once
 
 #include <uv.h>
@@ -16,8 +21,8 @@ enum iptables_backend {
 };
 
 struct iptables_result {
-    bool in_place; /* read back and equal to what was wanted when the cycle began */
-    bool wrote; /* something had to be written: after the first time that is drift, or a change */
+    bool in_place;
+    bool wrote;    /* something had to be written */
     bool is_drift; /* what was in place was no longer, and is again */
     struct err err;
 };
@@ -35,9 +40,24 @@ struct iptables *iptables_new(uv_loop_t *loop, const struct iptables_spec *spec)
 void iptables_stop(struct iptables *tables);
 /* After iptables_stop(), and after the loop has turned until nothing was left. */
 void iptables_free(struct iptables *tables);
-/* Takes the contents of 'set' (left empty). Runs a cycle when it differs from what was wanted. */
-void iptables_want(struct iptables *tables, struct ruleset *set);
-/* Read back and repair: on a notification, and every refresh interval. A cycle that is running is
- * followed by another. */
+
+/* Takes the chains of 'set' (left empty; its hooks are not looked at): each replaces the wanted
+ * chain of its table and name. Equal chains change nothing. */
+void iptables_want_chains(struct iptables *tables, struct ruleset *set);
+/* A chain that another wanted chain still names stays until that changes. */
+void iptables_unwant_chain(struct iptables *tables, const char *table, const char *name);
+/* All hooks; replaces those wanted before. */
+void iptables_want_hooks(struct iptables *tables, const struct hook *hooks, size_t n);
+/* Writes what changed, at once unless a cycle runs or has just ended. Nothing is read or written
+ * before the first of these; further ones with nothing changed cost nothing. */
+void iptables_apply(struct iptables *tables);
+/* Read back and repair: on a notification, and every refresh interval. */
 void iptables_check(struct iptables *tables);
+
+/* Counts up with every want that changed something. */
+uint64_t iptables_wanted_revision(const struct iptables *tables);
+/* The newest one of which everything was read back or acknowledged; 0 before the first cycle ended
+ * well. It does not count down when another tool damages what was in place. */
+uint64_t iptables_in_place_revision(const struct iptables *tables);
+/* All that is wanted, as far as is known. */
 bool iptables_is_in_place(const struct iptables *tables);

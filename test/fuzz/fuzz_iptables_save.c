@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "felix/dataplane/backend.h"
-#include "felix/rules/ruleset.h"
+#include "felix/rules/rules_state.h"
 #include "felix/rules/static_rules.h"
 #include "lib/base/alloc.h"
 

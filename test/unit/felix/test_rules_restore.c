@@ -12,6 +12,7 @@
 
 #include "felix/rules/dispatch.h"
 #include "felix/rules/policy_rules.h"
+#include "felix/rules/rules_state.h"
 #include "felix/rules/static_rules.h"
 #include "lib/base/alloc.h"
 #include "test/unit/cmocka.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "felix/rules/ruleset.h"
+#include "felix/rules/rules_state.h"
 #include "felix/rules/static_rules.h"
 #include "test/unit/cmocka.h"
 
@@ -254,25 +254,6 @@ a_table_that_cannot_be_read_is_an_error_not_an_empty_table(void **state)
 }
 
 static void
-rulesets_are_equal_only_when_every_part_is(void **state)
-{
-    struct ruleset a, b;
-
-    (void)state;
-    simple_rules(&a);
-    simple_rules(&b);
-    assert_true(ruleset_equal(&a, &b));
-    chain_add(&b.chains.items[0], "-j RETURN");
-    assert_false(ruleset_equal(&a, &b));
-    ruleset_done(&b);
-    simple_rules(&b);
-    b.hooks.items[0].is_appended = true;
-    assert_false(ruleset_equal(&a, &b));
-    ruleset_done(&a);
-    ruleset_done(&b);
-}
-
-static void
 what_is_static_is_closed_where_it_must_be(void **state)
 {
     const struct static_rules_config config = {.workload_prefix = "cali", .has_tunnel = true};
@@ -315,7 +296,6 @@ main(void)
         cmocka_unit_test(chains_and_rules_of_others_are_not_looked_at),
         cmocka_unit_test(leftovers_are_unhooked_emptied_and_then_deleted),
         cmocka_unit_test(a_table_that_cannot_be_read_is_an_error_not_an_empty_table),
-        cmocka_unit_test(rulesets_are_equal_only_when_every_part_is),
         cmocka_unit_test(what_is_static_is_closed_where_it_must_be),
     };
 

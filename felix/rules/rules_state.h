@@ -1,0 +1,46 @@
+/* One family's tables: what is wanted of them, what the kernel is known to hold, and the input of
+ * iptables-restore that makes the second the first. Pure: no process is started here.
+ *
+ *   want ──► wanted ─┐
+ *                    ├─► plan ──► text ──► (restore) ──► committed ─┐
+ *   learn ─► known ──┘ ◄────────────────────────────────────────────┘
+ *
+ * Every rule carries the comment "cali:<hash>", where the hash covers chain, position and text
+ * (each is chained over the one before). Reading back the hashes alone shows edits, reorders and
+ * cuts without understanding what iptables-save prints, which does not round-trip. A plan costs
+ * what has changed since the last one, not what there is. */
+#pragma once
+
+#include <stddef.h>
+
+#include "felix/rules/ruleset.h"
+
+struct rules_state;
+
+struct rules_state *rules_state_new(void);
+void rules_state_free(struct rules_state *state); /* NULL is fine */
+
+/* These three return true when something is wanted anew. Of two chains of one name the last
+ * counts. 'set' is left empty; its hooks are not looked at. */
+bool rules_state_want_chains(struct rules_state *state, struct ruleset *set);
+/* The chain stays as it is for as long as a wanted rule names it. */
+bool rules_state_unwant_chain(struct rules_state *state, const char *table, const char *name);
+/* Replaces all that were wanted before. Takes effect with the next learn: what has to go is known
+ * only from what was read. */
+bool rules_state_want_hooks(struct rules_state *state, const struct hook *hooks, size_t n);
+
+/* 'saved' is what iptables-save printed. Chains and hooks of others are not looked at. False, and
+ * nothing learned, when the text cannot be understood (a table that the tool calls incompatible).
+ */
+MUST_CHECK bool rules_state_learn(struct rules_state *state, const char *saved, struct err *err);
+
+/* Adds the input of `iptables-restore --noflush`; returns of how many tables it speaks, 0 when all
+ * is equal. In each table all that changes does so in one commit. Then rules_state_committed(), or
+ * rules_state_failed() when it was not or perhaps not carried out: only learning helps then. */
+size_t rules_state_plan(struct rules_state *state, struct str *ret_restore);
+void rules_state_committed(struct rules_state *state);
+void rules_state_failed(struct rules_state *state);
+
+/* All of it from scratch, for tests: what makes the saved text equal to 'want'. */
+MUST_CHECK bool ruleset_diff(const struct ruleset *want, const char *saved, struct str *ret_restore,
+                             struct err *err);
