@@ -314,6 +314,17 @@ pod_gc(struct felix *felix, uint64_t client, const struct proto_request *request
     felix_apply_endpoints(felix);
 }
 
+/* Nothing waits to be calculated or written, so all that the feed has brought is in the kernel. */
+static uint64_t
+version_in_force(const struct felix *felix)
+{
+    bool is_idle = !felix->flush.armed && felix->is_in_sync;
+
+    return is_idle && felix_is_dataplane_good(felix) && is_rules_in_place(felix)
+               ? feed_version(felix->feed)
+               : 0;
+}
+
 static void
 status(struct felix *felix, uint64_t client)
 {
@@ -326,6 +337,7 @@ status(struct felix *felix, uint64_t client)
     for (size_t i = 0; node && i < node->n_pod_cidrs; i++) {
         VEC_PUSH(&reply.pod_cidrs, node->pod_cidrs[i]);
     }
+    reply.in_force = version_in_force(felix);
     send_reply(felix, client, &reply);
     proto_reply_done(&reply);
 }

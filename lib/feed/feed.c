@@ -582,6 +582,25 @@ feed_is_in_sync(const struct feed *feed)
 }
 
 uint64_t
+feed_version(const struct feed *feed)
+{
+    uint64_t smallest = 0;
+
+    for (size_t i = 0; i < feed->n_shelves; i++) {
+        const struct shelf *shelf = &feed->shelves[i];
+        uint64_t version = kube_watch_version(shelf->watch);
+        if (shelf->is_absent) {
+            continue;
+        }
+        if (version == 0 || shelf->is_listing) {
+            return 0;
+        }
+        smallest = smallest == 0 || version < smallest ? version : smallest;
+    }
+    return smallest;
+}
+
+uint64_t
 feed_silent_ms(const struct feed *feed)
 {
     return kube_silent_ms(feed->kube);

@@ -631,6 +631,12 @@ kube_watch_free(struct kube_watch *watch)
 }
 
 uint64_t
+kube_watch_version(const struct kube_watch *watch)
+{
+    return watch->version.number;
+}
+
+uint64_t
 kube_watch_n_stale(const struct kube_watch *watch)
 {
     return watch->n_stale;

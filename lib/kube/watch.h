@@ -55,5 +55,7 @@ void kube_watch_start(struct kube_watch *watch);
 void kube_watch_free(struct kube_watch *watch);
 /* Events dropped because they were older than what we had. */
 uint64_t kube_watch_n_stale(const struct kube_watch *watch);
+/* Everything up to this resourceVersion has been told; 0: nothing yet, or it is no integer. */
+uint64_t kube_watch_version(const struct kube_watch *watch);
 /* 0 when the text is no integer. */
 uint64_t kube_version_number(const char *text, size_t len);

@@ -138,6 +138,9 @@ proto_reply_write(const struct proto_reply *reply, struct str *out)
     if (reply->mtu > 0) {
         json_object_object_add(json, "mtu", json_object_new_int64(reply->mtu));
     }
+    if (reply->in_force > 0) {
+        json_object_object_add(json, "in_force", json_object_new_int64((int64_t)reply->in_force));
+    }
     add_line(out, json);
 }
 
@@ -361,6 +364,12 @@ read_reply(const struct json_at *root, struct proto_reply *reply, struct err *er
     }
     reply->reason = text ? xstrdup(text) : NULL;
     reply->mtu = (uint32_t)number;
+    number = 0;
+    if (!json_get_int(root, "in_force", (struct json_range){0, INT64_MAX, JSON_OPTIONAL}, &number,
+                      err)) {
+        return false;
+    }
+    reply->in_force = (uint64_t)number;
     for (size_t i = 0; i < json_len(&array); i++) {
         struct json_at item = json_item(&array, i);
         struct prefix cidr;

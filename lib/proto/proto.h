@@ -78,6 +78,9 @@ struct proto_reply {
     char *reason;
     VEC(struct prefix) pod_cidrs;
     uint32_t mtu; /* 0: not known */
+    /* Every change of the API up to this resourceVersion is in force on this node; 0: not known, or
+     * something is still to be written. */
+    uint64_t in_force;
 };
 
 void proto_request_done(struct proto_request *request);

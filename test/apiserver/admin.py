@@ -47,7 +47,8 @@ class Admin:
             ("POST", "generate"): self._generate, ("POST", "churn"): self._churn,
             ("POST", "outage"): self._outage, ("DELETE", "outage"): self._restore,
             ("POST", "disconnect"): self._disconnect, ("POST", "compact"): self._compact,
-            ("POST", "tokens"): self._tokens, ("POST", "options"): self._options,
+            ("POST", "bookmark"): self._bookmark, ("POST", "tokens"): self._tokens,
+            ("POST", "options"): self._options,
         }
 
     async def run(self, request, reply):
@@ -125,6 +126,13 @@ class Admin:
 
     async def _compact(self, _request):
         self.app.store.forget_history()
+        return {"resourceVersion": str(self.app.store.rv)}
+
+    async def _bookmark(self, _request):
+        """All watches are told the current version now, as after bookmark_interval."""
+        for watcher in [w for r in self.app.store.resources.values() for w in r.watchers]:
+            watcher.mark_due = True
+            watcher.wake.set()
         return {"resourceVersion": str(self.app.store.rv)}
 
     async def _tokens(self, request):

@@ -285,6 +285,10 @@ class Client:
         """Forget history: older resource versions and continue tokens are answered with 410."""
         self.request("POST", "/_test/compact", {})
 
+    def bookmark(self):
+        """Every watch that asked for bookmarks gets one at once; the version it says."""
+        return int(self.request("POST", "/_test/bookmark", {})["resourceVersion"])
+
     def rotate_token(self, user="canal", keep_old=False):
         return self.request("POST", "/_test/tokens", {"user": user, "keep_old": keep_old})["token"]
 

@@ -26,6 +26,7 @@ class Watcher:
         self.pending = collections.deque()
         self.wake = asyncio.Event()
         self.overrun = False
+        self.mark_due = False  # a bookmark is wanted now
 
     def push(self, event):
         if len(self.pending) >= MAX_PENDING:
@@ -141,8 +142,9 @@ class Stream:
             now = time.monotonic()
             if now >= deadline:
                 break
-            if self.bookmarks and now >= next_mark:
+            if self.bookmarks and (now >= next_mark or watcher.mark_due and not watcher.pending):
                 next_mark = now + interval
+                watcher.mark_due = False
                 if not watcher.pending and self.app.store.rv != last_mark:
                     last_mark = self.app.store.rv
                     await self._send_control(bookmark_frame(self.kind, last_mark))

@@ -86,6 +86,23 @@ a_refusal_carries_code_and_reason(void **state)
     proto_reply_done(&reply);
 }
 
+static void
+a_status_survives_being_written_and_read(void **state)
+{
+    AUTO(str) struct str out = STR_INIT;
+    const struct proto_reply status = {
+        .ok = true, .ready = true, .mtu = 1480, .in_force = UINT64_C(1) << 40};
+    struct proto_reply reply;
+
+    (void)state;
+    proto_reply_write(&status, &out);
+    assert_true(proto_reply_read(out.text, out.len - 1, &reply, NULL));
+    assert_true(reply.ok && reply.ready);
+    assert_int_equal(reply.mtu, 1480);
+    assert_int_equal(reply.in_force, UINT64_C(1) << 40);
+    proto_reply_done(&reply);
+}
+
 /* ---- calls */
 
 struct peer {
@@ -256,6 +273,7 @@ main(void)
         cmocka_unit_test(every_field_of_a_request_survives_the_line),
         cmocka_unit_test(requests_that_could_harm_felix_are_refused),
         cmocka_unit_test(a_refusal_carries_code_and_reason),
+        cmocka_unit_test(a_status_survives_being_written_and_read),
         cmocka_unit_test(one_connection_carries_several_exchanges),
         cmocka_unit_test(nobody_there_means_try_again_within_the_deadline),
         cmocka_unit_test(silence_means_try_again_within_the_deadline),
