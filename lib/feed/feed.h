@@ -25,8 +25,9 @@ struct feed *feed_new(struct kube *kube, struct store *store, const struct feed_
                       size_t n_specs, void (*in_sync)(void *owner), void *owner);
 void feed_start(struct feed *feed);
 bool feed_is_in_sync(const struct feed *feed);
-/* Every change up to this resourceVersion is in the store: the smallest of all kinds', so on a quiet
- * cluster it moves with the API's bookmarks (once a minute). 0: not known, a list is under way. */
+/* Every change up to this resourceVersion is in the store: the smallest of all kinds', so on a
+ * quiet cluster it moves with the API's bookmarks (once a minute). 0: not known, a list is under
+ * way. */
 uint64_t feed_version(const struct feed *feed);
 /* Milliseconds since the API last answered, UINT64_MAX when never: for health and logs. */
 uint64_t feed_silent_ms(const struct feed *feed);

@@ -1,0 +1,166 @@
+"""The world most policy tests live in: namespaces x, y, z with pods a, b, c, on two nodes of one zone.
+
+    world.apply(network_policy("x", "deny-all"))
+    world.check(Table().deny(to="x/*"))
+
+Pods a and b run on node n1, pods c on n2, so that every table has flows that stay on a node and flows judged
+by two. The CNI plugin wires the pods; routes between the nodes are the test's own, there is no bird and no
+ipip. apply() and its likes return when every felix has what was written in force: felix says up to which
+resourceVersion it has, nothing sleeps.
+"""
+
+from felix_nodes import FelixCluster
+from lab import ZoneSpec, wait_for
+
+from . import objects
+from .prober import PORTS, PROTOCOLS, Prober
+from .tables import Table
+
+NAMESPACES, PODS = "xyz", "abc"
+NODE_OF = {"a": "n1", "b": "n1", "c": "n2"}
+SETTLE_SECONDS = 15
+
+
+def port_name(number, protocol):
+    return f"serve-{number}-{protocol}"
+
+
+def pod_spec(namespace, name):
+    """Changes a Pod object to what these tests want of it."""
+    def change(obj):
+        obj["metadata"]["labels"] = {"pod": name}
+        obj["spec"]["serviceAccountName"] = f"sa-{name}"
+        obj["spec"]["containers"][0]["ports"] = [
+            {"name": port_name(number, protocol), "containerPort": number, "protocol": protocol.upper()}
+            for number in PORTS for protocol in PROTOCOLS]
+    return change
+
+
+class World(FelixCluster):
+    """A FelixCluster with its pods, a prober that listens in all of them, and a memory of what tests wrote."""
+
+    def __init__(self, backend="nft", nodes=("n1", "n2"), settings=None, **kwargs):
+        super().__init__([ZoneSpec("a", list(nodes))],
+                         settings={"FELIX_IPTABLESBACKEND": backend, **(settings or {})}, **kwargs)
+        self.backend = backend
+        self.prober = None
+        self.written = {}  # (kind, namespace, name, apiVersion) of what tests made: the object as it is now
+        self.changed = {}  # the same for objects of the world: what restores them
+
+    @property
+    def client(self):
+        return self.api.client
+
+    # ---- making it
+    def populate(self):
+        for name in NAMESPACES:
+            self.client.create(objects.namespace(name, ns=name))
+            for pod in PODS:
+                self.client.create(objects.service_account(name, f"sa-{pod}", account=pod))
+        nodes = list(self.nodes.values())
+        for node in nodes:
+            for other in nodes:
+                if other is not node:
+                    node.netns.ip(f"route add {other.pod_cidr4} via {other.ip4}",
+                                  f"route add {other.pod_cidr6} via {other.ip6}")
+        for name in NAMESPACES:
+            for pod in PODS:
+                self.node_for(pod).add_pod(pod, name, pod_spec(name, pod))
+        self.prober = Prober(self.pods())
+        self.settle()
+        return self
+
+    def node_for(self, pod):
+        return self.nodes.get(NODE_OF.get(pod)) or next(iter(self.nodes.values()))
+
+    def pod(self, key):
+        return next(pod for pod in self.pods() if pod.key == key)
+
+    def ip(self, key, family=4):
+        return self.pod(key).ip(family)
+
+    def add_pod(self, namespace, name, node=None, change=None):
+        """One more pod, which listens, too."""
+        def both(obj):
+            pod_spec(namespace, name)(obj)
+            if change:
+                change(obj)
+        pod = (node or self.node_for(name)).add_pod(name, namespace, both)
+        self.prober.add(pod)
+        return pod
+
+    def del_pod(self, pod):
+        self.prober.remove(pod.key)
+        pod.node.del_pod(pod)
+
+    def close(self, failed=False):
+        if self.prober is not None:
+            self.prober.close()
+            self.prober = None
+        super().close(failed)
+
+    # ---- writing
+    @staticmethod
+    def _key(obj):
+        return obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"], obj["apiVersion"]
+
+    def write(self, *objs):
+        """Creates or replaces; does not wait."""
+        for obj in objs:
+            key = self._key(obj)
+            if key in self.written:
+                self.client.replace(obj)
+            else:
+                self.client.create(obj)
+            self.written[key] = obj
+
+    def apply(self, *objs):
+        self.write(*objs)
+        self.settle()
+
+    def remove(self, *objs):
+        """Deletes what apply() made."""
+        for obj in objs:
+            kind, namespace, name, version = key = self._key(obj)
+            self.client.request("DELETE", self.client.path(kind, name, namespace, api_version=version))
+            del self.written[key]
+        self.settle()
+
+    def label(self, kind, name, namespace=None, **labels):
+        """Changes labels of an object of this world until the test ends; None takes one away."""
+        before = self.client.get(kind, name, namespace)["metadata"].get("labels", {})
+        restore = self.changed.setdefault((kind, namespace, name), {})
+        for key in labels:
+            restore.setdefault(key, before.get(key))
+        self.client.patch(kind, name, {"metadata": {"labels": labels}}, namespace)
+        self.settle()
+
+    def settle(self, deadline=SETTLE_SECONDS):
+        """Until all that was written is in force on every node."""
+        version = self.client.bookmark()
+        for node in self.nodes.values():
+            wait_for(lambda n=node: n.felix_request({"op": "status"}).get("in_force", 0) >= version, deadline,
+                     lambda n=node: f"{n.name}: version {version} to be in force; "
+                                    f"{n.felix_request({'op': 'status'})}; {n.felix.tail(5)}", interval=0.003)
+
+    def reset(self):
+        """Takes away whatever a test left."""
+        for kind, namespace, name, version in list(self.written):
+            self.client.request("DELETE", self.client.path(kind, name, namespace, api_version=version))
+        self.written.clear()
+        for (kind, namespace, name), labels in self.changed.items():
+            self.client.patch(kind, name, {"metadata": {"labels": labels}}, namespace)
+        self.changed.clear()
+        self.settle()
+
+    # ---- looking
+    def pairs(self, *args, **kwargs):
+        return self.prober.pairs(*args, **kwargs)
+
+    def check(self, table, probes=None, **kwargs):
+        """Packets of all pairs against the expected table."""
+        probes = list(self.pairs() if probes is None else probes)
+        return self.prober.check(table, probes, **kwargs)
+
+    def check_open(self):
+        return self.check(Table())
