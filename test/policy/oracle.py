@@ -1,0 +1,192 @@
+"""The reference: what a packet's verdict has to be, from the meaning of the objects alone.
+
+Written from the semantics of Kubernetes' and Calico's policy (their API documentation and the project's notes on
+them), as plainly as possible and without knowledge of how felix calculates: no sets, no sharing, no increments.
+Tests hold felix's evaluator and real packets against it.
+
+    world = World(objects)              # Kubernetes and Calico objects as dicts
+    world.verdict(packet("10.0.0.1", "10.0.0.2", "TCP", 80)).is_allowed
+"""
+
+import ipaddress
+import math
+from collections import namedtuple
+
+from .cluster import Cluster, kind_of
+from .rules import PROTOCOLS, calico_rules, cluster_rules, kubernetes_rules
+from .selector import Malformed, parse, parse_label_selector
+
+INGRESS, EGRESS = "ingress", "egress"
+BUILTIN_TIERS = {"kube-admin": (1_000.0, "Pass"), "default": (1_000_000.0, "Deny"),
+                 "kube-baseline": (10_000_000.0, "Pass")}
+
+Packet = namedtuple("Packet", "source destination protocol source_port destination_port icmp_type icmp_code")
+# reason: "rule", "tier" (its default action), "profile", "no profile"
+Decision = namedtuple("Decision", "is_allowed reason policy rule")
+# egress and ingress are None where that end is no pod of the node that is asked about
+Verdict = namedtuple("Verdict", "is_allowed egress ingress")
+
+
+def packet(source, destination, protocol, port=0, source_port=40000, icmp=(0, 0)):
+    """Addresses as text, the protocol by name or number."""
+    return Packet(ipaddress.ip_address(source), ipaddress.ip_address(destination),
+                  PROTOCOLS.get(protocol, protocol), source_port, port, *icmp)
+
+
+class Policy:
+    """One enforced policy: where it stands, what it applies to, its rules per direction (absent: the policy has
+    nothing to say in that direction)."""
+
+    def __init__(self, obj, kind):
+        self.kind = kind
+        self.ns = obj["metadata"].get("namespace")
+        self.name = obj["metadata"]["name"]
+        self.tier, self.order = "default", math.inf
+        self.applies_to = None
+        self.rules = {}
+
+    @property
+    def key(self):
+        return f"{self.kind} {self.ns + '/' if self.ns else ''}{self.name}"
+
+    @property
+    def sort_key(self):
+        kind = self.kind.removeprefix("Calico")
+        return self.order, f"{self.name}/{self.ns or ''}/{kind}"
+
+
+def _types(spec, fallback):
+    given = spec.get("types") or []
+    if not given:
+        return fallback
+    if not set(given) <= {"Ingress", "Egress"}:
+        raise Malformed(f"types {given}")
+    return [{"Ingress": INGRESS, "Egress": EGRESS}[name] for name in given]
+
+
+def _kubernetes(obj, cluster):
+    spec, policy = obj["spec"], Policy(obj, "NetworkPolicy")
+    policy.order = 1000.0
+    selects = parse_label_selector(spec.get("podSelector") or {})
+    policy.applies_to = lambda item: item.is_pod and item.ns == policy.ns and selects(item.labels)
+    for direction in _types({"types": spec.get("policyTypes")}, [INGRESS]):
+        policy.rules[direction] = kubernetes_rules(spec.get(direction) or [], direction, policy.ns, cluster)
+    return policy
+
+
+def _calico(obj, cluster):
+    spec, policy = obj["spec"], Policy(obj, kind_of(obj))
+    policy.tier = spec.get("tier") or "default"
+    if spec.get("order") is not None:
+        policy.order = float(spec["order"])
+    is_global = policy.ns is None
+    parts = [parse(spec.get("selector")), parse(spec.get("serviceAccountSelector"), "pcsa.")
+             if spec.get("serviceAccountSelector") else None]
+    if is_global and spec.get("namespaceSelector"):
+        parts.append(parse(spec["namespaceSelector"], "pcns.", in_namespaces=True))
+    parts = [part for part in parts if part]
+    policy.applies_to = lambda item: ((is_global or item.ns == policy.ns)
+                                      and all(part(item.labels) for part in parts))
+    with_rules = [direction for direction in (INGRESS, EGRESS) if spec.get(direction)]
+    for direction in _types(spec, with_rules or [INGRESS]):
+        policy.rules[direction] = calico_rules(spec.get(direction) or [], direction, policy.ns, cluster)
+    if spec.get("doNotTrack") or spec.get("preDNAT"):
+        policy.rules = {}  # for host endpoints only
+    return policy
+
+
+def _cluster(obj, cluster):
+    spec, policy = obj["spec"], Policy(obj, "ClusterNetworkPolicy")
+    policy.tier = {"Admin": "kube-admin", "Baseline": "kube-baseline"}.get(spec.get("tier"))
+    if policy.tier is None:
+        raise Malformed(f"tier {spec.get('tier')!r}")
+    policy.order = float(spec["priority"])
+    subject = spec.get("subject") or {}
+    if set(subject) == {"namespaces"}:
+        in_ns, selects = parse_label_selector(subject["namespaces"], "pcns."), parse_label_selector({})
+    elif set(subject) == {"pods"}:
+        in_ns = parse_label_selector(subject["pods"].get("namespaceSelector") or {}, "pcns.")
+        selects = parse_label_selector(subject["pods"].get("podSelector") or {})
+    else:
+        raise Malformed(f"subject {subject}")
+    policy.applies_to = lambda item: item.is_pod and in_ns(item.labels) and selects(item.labels)
+    for direction in (INGRESS, EGRESS):
+        if spec.get(direction):
+            policy.rules[direction] = cluster_rules(spec[direction], direction, cluster)
+    return policy
+
+
+READERS = {"NetworkPolicy": _kubernetes, "CalicoNetworkPolicy": _calico, "GlobalNetworkPolicy": _calico,
+           "ClusterNetworkPolicy": _cluster}
+
+
+class World:
+    """A cluster and its policies. `node`: only its pods' verdicts are known; None: all pods'."""
+
+    def __init__(self, objects, node=None):
+        self.node = node
+        self.cluster = Cluster(objects)
+        self.issues = self.cluster.issues
+        self.policies, self.tiers, self._tiers_of = [], dict(BUILTIN_TIERS), {}
+        for obj in objects:
+            kind = kind_of(obj)
+            try:
+                if kind == "Tier":
+                    self._add_tier(obj)
+                elif kind in READERS:
+                    self.policies.append(READERS[kind](obj, self.cluster))
+            except Malformed as error:
+                self.issues.append(f"{kind} {obj['metadata']['name']}: {error}")
+
+    def _add_tier(self, obj):
+        name, spec = obj["metadata"]["name"], obj.get("spec") or {}
+        if name not in BUILTIN_TIERS:
+            order = spec.get("order")
+            self.tiers[name] = (math.inf if order is None else float(order),
+                                "Pass" if spec.get("defaultAction") == "Pass" else "Deny")
+
+    def tiers_of(self, item, direction):
+        """[(default action, [policies])] that apply, in order. Tiers that do not exist come last and deny."""
+        key = item.key, direction
+        if key not in self._tiers_of:
+            found = {}
+            for policy in self.policies:
+                if direction in policy.rules and policy.applies_to(item):
+                    found.setdefault(policy.tier, []).append(policy)
+            order = lambda name: (name not in self.tiers, self.tiers.get(name, (math.inf,))[0], name)
+            self._tiers_of[key] = [(self.tiers.get(name, (0, "Deny"))[1],
+                                    sorted(found[name], key=lambda policy: policy.sort_key))
+                                   for name in sorted(found, key=order)]
+        return self._tiers_of[key]
+
+    def decide(self, item, direction, pkt):
+        """The decision of one end's policies in one direction."""
+        for default, policies in self.tiers_of(item, direction):
+            action, policy, number = self._walk(policies, direction, pkt)
+            if action in ("Allow", "Deny"):
+                return Decision(action == "Allow", "rule", policy.key, number)
+            if action is None and default == "Deny":
+                return Decision(False, "tier", None, None)
+        if item.is_profile_allow:
+            return Decision(True, "profile", None, None)
+        return Decision(False, "no profile", None, None)
+
+    @staticmethod
+    def _walk(policies, direction, pkt):
+        for policy in policies:
+            for number, rule in enumerate(policy.rules[direction]):
+                if rule.action != "Log" and rule.matches(pkt):
+                    return rule.action, policy, number
+        return None, None, None
+
+    def verdict(self, pkt):
+        """What becomes of a connection whose first packet, after DNAT, is this one. An end that is no pod (of
+        this node) has no say."""
+        source, destination = (self._local_pod(ip) for ip in (pkt.source, pkt.destination))
+        egress = self.decide(source, EGRESS, pkt) if source else None
+        ingress = self.decide(destination, INGRESS, pkt) if destination else None
+        return Verdict(all(d is None or d.is_allowed for d in (egress, ingress)), egress, ingress)
+
+    def _local_pod(self, ip):
+        pod = self.cluster.pod_of(ip)
+        return pod if pod and (self.node is None or pod.node == self.node) else None
