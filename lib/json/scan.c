@@ -172,11 +172,11 @@ struct member {
     const char *key; /* behind the quote */
     size_t key_len;
     const char *value;
-    const char *value_end;
 };
 
-/* Reads the member at *text and moves behind it and its comma. False at the end of the object
- * (*text is then behind the brace) and, with *text NULL, when this is no object. */
+/* Reads the key at *text; *text is then where the value begins, and the caller moves it behind the
+ * value. False at the end of the object (*text is then behind the brace) and, with *text NULL, when
+ * this is no object. */
 static bool
 next_member(const char **text, const char *end, bool is_first, struct member *ret_member)
 {
@@ -206,12 +206,7 @@ next_member(const char **text, const char *end, bool is_first, struct member *re
     if (at >= end || *at != ':') {
         return false;
     }
-    member.value = skip_space(at + 1, end);
-    member.value_end = json_skip_value(member.value, end);
-    if (!member.value_end) {
-        return false;
-    }
-    *text = member.value_end;
+    member.value = *text = skip_space(at + 1, end);
     *ret_member = member;
     return true;
 }
@@ -227,76 +222,82 @@ find_keep(const struct json_keep *keep, const struct member *member)
     return NULL;
 }
 
+/* All of them return the byte behind what they read, NULL when it is broken. They go as deep as the
+ * table, no deeper, and pass over each byte once: what is kept in part is not skipped first. */
 static const char *prune_object(const char *text, const char *end, const struct json_keep *keep,
                                 struct str *out);
 
-/* 'text' is behind the opening bracket; false when broken. Lists inside lists are kept whole. */
-static bool
+static const char *
+keep_value(const char *text, const char *end, struct str *out)
+{
+    const char *value_end = json_skip_value(text, end);
+
+    if (value_end) {
+        str_add_bytes(out, text, (size_t)(value_end - text));
+    }
+    return value_end;
+}
+
+/* 'text' is behind the opening bracket. Lists inside lists are kept whole. */
+static const char *
 prune_array(const char *text, const char *end, const struct json_keep *keep, struct str *out)
 {
     str_add_char(out, '[');
     text = skip_space(text, end);
-    while (text < end && *text != ']') {
-        const char *value_end = json_skip_value(text, end);
-        if (!value_end) {
-            return false;
-        }
-        if (*text != '{') {
-            str_add_bytes(out, text, (size_t)(value_end - text));
-        } else if (!prune_object(text + 1, value_end, keep, out)) {
-            return false;
-        }
-        text = skip_space(value_end, end);
-        if (text < end && *text == ',') {
+    for (bool is_first = true; text < end && *text != ']'; is_first = false) {
+        if (!is_first) {
+            if (*text != ',') {
+                return NULL;
+            }
             str_add_char(out, ',');
             text = skip_space(text + 1, end);
-            if (text < end && *text == ']') {
-                return false; /* a comma before the end */
-            }
-        } else if (text < end && *text != ']') {
-            return false;
         }
+        text = text < end && *text == '{' ? prune_object(text + 1, end, keep, out)
+                                          : keep_value(text, end, out);
+        if (!text) {
+            return NULL;
+        }
+        text = skip_space(text, end);
     }
     str_add_char(out, ']');
-    return text < end;
+    return text < end ? text + 1 : NULL;
 }
 
-static bool
+static const char *
 prune_value(const char *text, const char *end, const struct json_keep *keep, struct str *out)
 {
-    if (keep && *text == '{') {
+    if (keep && text < end && *text == '{') {
         return prune_object(text + 1, end, keep, out);
     }
-    if (keep && *text == '[') {
+    if (keep && text < end && *text == '[') {
         return prune_array(text + 1, end, keep, out);
     }
-    str_add_bytes(out, text, (size_t)(end - text));
-    return true;
+    return keep_value(text, end, out);
 }
 
-/* 'text' is behind the opening brace; returns the byte behind the closing one, NULL when broken.
- * As deep as the table, no deeper. */
+/* 'text' is behind the opening brace. */
 static const char *
 prune_object(const char *text, const char *end, const struct json_keep *keep, struct str *out)
 {
     struct member member;
-    bool is_first = true;
     bool is_first_kept = true;
 
     str_add_char(out, '{');
-    for (; next_member(&text, end, is_first, &member); is_first = false) {
+    for (bool is_first = true; next_member(&text, end, is_first, &member); is_first = false) {
         const struct json_keep *found = find_keep(keep, &member);
         if (!found) {
-            continue;
+            text = json_skip_value(text, end);
+        } else {
+            if (!is_first_kept) {
+                str_add_char(out, ',');
+            }
+            is_first_kept = false;
+            str_add_char(out, '"');
+            str_add_bytes(out, member.key, member.key_len);
+            str_add_bytes(out, "\":", 2);
+            text = prune_value(text, end, found->inside, out);
         }
-        if (!is_first_kept) {
-            str_add_char(out, ',');
-        }
-        is_first_kept = false;
-        str_add_char(out, '"');
-        str_add_bytes(out, member.key, member.key_len);
-        str_add_bytes(out, "\":", 2);
-        if (!prune_value(member.value, member.value_end, found->inside, out)) {
+        if (!text) {
             return NULL;
         }
     }
@@ -333,9 +334,13 @@ json_find(const char *text, size_t len, const char *key, const char **ret_value,
         return false;
     }
     for (bool is_first = true; next_member(&at, end, is_first, &member); is_first = false) {
+        at = json_skip_value(member.value, end);
+        if (!at) {
+            return false;
+        }
         if (member.key_len == key_len && memcmp(member.key, key, key_len) == 0) {
             *ret_value = member.value;
-            *ret_len = (size_t)(member.value_end - member.value);
+            *ret_len = (size_t)(at - member.value);
             return true;
         }
     }
