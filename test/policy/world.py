@@ -12,7 +12,7 @@ resourceVersion it has, nothing sleeps.
 from felix_nodes import FelixCluster
 from lab import ZoneSpec, wait_for
 
-from . import objects
+from . import objects, reference
 from .prober import PORTS, PROTOCOLS, Prober
 from .tables import Table
 
@@ -157,9 +157,12 @@ class World(FelixCluster):
     def pairs(self, *args, **kwargs):
         return self.prober.pairs(*args, **kwargs)
 
-    def check(self, table, probes=None, **kwargs):
-        """Packets of all pairs against the expected table."""
+    def check(self, table, probes=None, has_reference=True, **kwargs):
+        """The expected table, the reference evaluator and packets of all pairs agree. `has_reference` false: the
+        reference does not know what the test is about."""
         probes = list(self.pairs() if probes is None else probes)
+        if has_reference:
+            reference.check(self.client, self.prober.places, table, probes)
         return self.prober.check(table, probes, **kwargs)
 
     def check_open(self):
