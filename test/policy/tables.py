@@ -39,11 +39,12 @@ class _Statement:
 
 
 class Table:
-    """What is expected of every probe."""
+    """What is expected of every probe. `a & b` allows what both allow: the source's side and the destination's."""
 
     def __init__(self, allow=True):
         self.default = allow
         self.statements = []
+        self.others = []
 
     def _say(self, verdict, source, to, protocol, port, family):
         self.statements.append(_Statement(verdict, source, to, protocol, port, family))
@@ -67,13 +68,17 @@ class Table:
     def copy(self):
         other = Table(self.default)
         other.statements = list(self.statements)
+        other.others = list(self.others)
         return other
 
+    def __and__(self, other):
+        both = self.copy()
+        both.others.append(other)
+        return both
+
     def expects(self, probe):
-        for statement in reversed(self.statements):
-            if statement.matches(probe):
-                return statement.verdict
-        return self.default
+        own = next((s.verdict for s in reversed(self.statements) if s.matches(probe)), self.default)
+        return own and all(other.expects(probe) for other in self.others)
 
     def allowed(self, probes):
         return {probe for probe in probes if self.expects(probe)}
@@ -87,7 +92,7 @@ class Table:
 
     def __str__(self):
         lines = ["all " + ("allow" if self.default else "deny")] + [s.text for s in self.statements]
-        return "; ".join(lines)
+        return "; ".join(lines) + "".join(f" AND ({other})" for other in self.others)
 
 
 def describe(result, expects, wrong, title, limit=6):
