@@ -1,10 +1,13 @@
 /* The table of felix's settings. */
 #include "felix/settings.h"
 
+#include <regex.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 #include "felix/node/detect.h"
+#include "felix/settings_parse.h"
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
 
@@ -41,6 +44,105 @@ check_level(const char *value, struct err *err)
     return log_level_parse(value, &level, err);
 }
 
+/* "none" and nothing switch these off. */
+static bool
+is_off(const char *value)
+{
+    return *value == '\0' || strcasecmp(value, "none") == 0;
+}
+
+static bool
+check_mask(const char *value, struct err *err)
+{
+    struct policy_marks marks;
+    uint32_t mask = 0;
+
+    return parse_mask(value, &mask, err) && policy_marks_of_mask(mask, &marks, err);
+}
+
+static bool
+check_rate(const char *value, struct err *err)
+{
+    struct rate_limit limit;
+
+    return is_off(value) || rate_limit_parse(value, &limit, err);
+}
+
+static bool
+check_failsafe(const char *value, struct err *err)
+{
+    failsafe_vec ports = VEC_INIT;
+    bool is_good = failsafe_ports_parse(value, &ports, err);
+
+    VEC_DONE(&ports);
+    return is_good;
+}
+
+static bool
+check_ip4(const char *value, struct err *err)
+{
+    struct ip ip;
+
+    return is_off(value) || (ip_parse(value, &ip, err) &&
+                             (ip.family == 4 || err_set(err, "'%s' is not IPv4", value)));
+}
+
+static bool
+check_ip6(const char *value, struct err *err)
+{
+    struct ip ip;
+
+    return is_off(value) || (ip_parse(value, &ip, err) &&
+                             (ip.family == 6 || err_set(err, "'%s' is not IPv6", value)));
+}
+
+static bool
+check_port_range(const char *value, struct err *err)
+{
+    uint16_t first, last;
+
+    return is_off(value) || port_range_parse(value, &first, &last, err);
+}
+
+static bool
+check_interface(const char *value, struct err *err)
+{
+    size_t len = strlen(value);
+
+    /* It stands in iptables rules. */
+    return is_off(value) ||
+           (len < 16 && strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                      "0123456789:._+-") == len) ||
+           err_set(err, "'%.32s' is not an interface name", value);
+}
+
+/* It stands in iptables rules, where a line ends the rule. */
+static bool
+check_log_prefix(const char *value, struct err *err)
+{
+    for (const char *c = value; *c; c++) {
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e || strchr("\"\\", *c)) {
+            return err_set(err, "'%.32s' has characters that a prefix cannot have", value);
+        }
+    }
+    return true;
+}
+
+static bool
+check_regex(const char *value, struct err *err)
+{
+    regex_t regex;
+
+    if (is_off(value)) {
+        return true;
+    }
+    if (regcomp(&regex, value, REG_EXTENDED | REG_NOSUB) != 0) {
+        return err_set(err, "'%.64s' is not a regular expression", value);
+    }
+    regfree(&regex);
+    return true;
+}
+
 static bool
 check_interface_prefix(const char *value, struct err *err)
 {
@@ -53,6 +155,12 @@ check_interface_prefix(const char *value, struct err *err)
 
 static const char *const backends[] = {"auto", "legacy", "nft", NULL};
 static const char *const insert_modes[] = {"insert", "append", NULL};
+static const char *const any_actions[] = {"Accept", "Drop", "Reject", "Return", NULL};
+static const char *const allow_actions[] = {"Accept", "Return", NULL};
+static const char *const deny_actions[] = {"Drop", "Reject", NULL};
+static const char *const loop_actions[] = {"Drop", "Reject", "Disabled", NULL};
+static const char *const spoofing[] = {"Disabled", "Any", NULL};
+static const char *const exclusions[] = {"IPPoolsOnly", "IPPoolsAndHostIPs", NULL};
 static const char *const networking[] = {"bird", "none", NULL};
 static const char *const formats[] = {"text", "json", NULL};
 
@@ -204,12 +312,12 @@ static const struct setting rows[] = {
      .help = "How often tunl0 and interface settings are looked at; changes are seen at once."},
     {.name = "IptablesLockTimeout",
      .env = "FELIX_IPTABLESLOCKTIMEOUTSECS",
-     .type = SETTING_U32,
+     .type = SETTING_SECONDS,
      AT(iptables_lock_s),
      .initial = "10",
      .min = 1,
      .max = 600,
-     .help = "Seconds to wait for the xtables lock."},
+     .help = "How long to wait for the xtables lock."},
     {.name = "MaxIpsetSize",
      .env = "FELIX_MAXIPSETSIZE",
      .type = SETTING_U32,
@@ -245,6 +353,222 @@ static const struct setting rows[] = {
      AT(external_nodes),
      .initial = "",
      .help = "Comma-separated prefixes outside the cluster that may send IPIP."},
+    {.name = "DefaultEndpointToHostAction",
+     .env = "FELIX_DEFAULTENDPOINTTOHOSTACTION",
+     .type = SETTING_CHOICE,
+     AT(to_host_action),
+     .initial = "Drop",
+     .choices = any_actions,
+     .help = "What becomes of a pod's packets to its own node once its policies let them out."},
+    {.name = "IptablesMarkMask",
+     .env = "FELIX_IPTABLESMARKMASK",
+     .type = SETTING_MASK,
+     AT(mark_mask),
+     .initial = "0xffff0000",
+     .check = check_mask,
+     .help = "Bits of packet and connection marks that felix may use; it takes the five lowest."},
+    {.name = "IptablesFilterAllowAction",
+     .env = "FELIX_IPTABLESFILTERALLOWACTION",
+     .type = SETTING_CHOICE,
+     AT(filter_allow_action),
+     .initial = "Accept",
+     .choices = allow_actions,
+     .help = "Return: rules behind ours decide on what policy allows."},
+    {.name = "IptablesMangleAllowAction",
+     .env = "FELIX_IPTABLESMANGLEALLOWACTION",
+     .type = SETTING_CHOICE,
+     AT(mangle_allow_action),
+     .initial = "Accept",
+     .choices = allow_actions,
+     .help = "The same in table mangle."},
+    {.name = "IptablesFilterDenyAction",
+     .env = "FELIX_IPTABLESFILTERDENYACTION",
+     .type = SETTING_CHOICE,
+     AT(deny_action),
+     .initial = "Drop",
+     .choices = deny_actions,
+     .help = "Reject: who is refused is told."},
+    {.name = "LogPrefix",
+     .env = "FELIX_LOGPREFIX",
+     .type = SETTING_TEXT,
+     AT(log_prefix),
+     .initial = "calico-packet",
+     .check = check_log_prefix,
+     .help = "What lines of Log rules begin with; %t tier, %k kind, %n name, %p namespace/name."},
+    {.name = "LogActionRateLimit",
+     .env = "FELIX_LOGACTIONRATELIMIT",
+     .type = SETTING_TEXT,
+     AT(log_limit),
+     .initial = "",
+     .check = check_rate,
+     .help = "At most so many lines of a Log rule, such as 10/minute; empty: no limit."},
+    {.name = "LogActionRateLimitBurst",
+     .env = "FELIX_LOGACTIONRATELIMITBURST",
+     .type = SETTING_U32,
+     AT(log_burst),
+     .initial = "5",
+     .max = 10000,
+     .help = "So many lines at once before the limit counts."},
+    {.name = "FailsafeInboundHostPorts",
+     .env = "FELIX_FAILSAFEINBOUNDHOSTPORTS",
+     .type = SETTING_TEXT,
+     AT(failsafe_in),
+     .initial = "tcp:22,udp:68,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667",
+     .check = check_failsafe,
+     .help = "Ports of this node that no policy of a host endpoint closes: protocol:port or "
+             "protocol:net:port, separated by commas; none: no such ports."},
+    {.name = "FailsafeOutboundHostPorts",
+     .env = "FELIX_FAILSAFEOUTBOUNDHOSTPORTS",
+     .type = SETTING_TEXT,
+     AT(failsafe_out),
+     .initial = "udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667",
+     .check = check_failsafe,
+     .help = "Ports this node may always reach."},
+    {.name = "DisableConntrackInvalidCheck",
+     .env = "FELIX_DISABLECONNTRACKINVALIDCHECK",
+     .type = SETTING_BOOL,
+     AT(keeps_invalid),
+     .initial = "false",
+     .help = "Let packets pass that conntrack finds invalid (asymmetric routes)."},
+    {.name = "ServiceLoopPrevention",
+     .env = "FELIX_SERVICELOOPPREVENTION",
+     .type = SETTING_CHOICE,
+     AT(service_loop),
+     .initial = "Drop",
+     .choices = loop_actions,
+     .help = "What becomes of packets to a service address that no service has; the addresses are "
+             "those of the BGPConfiguration."},
+    {.name = "AllowIPIPPacketsFromWorkloads",
+     .env = "FELIX_ALLOWIPIPPACKETSFROMWORKLOADS",
+     .type = SETTING_BOOL,
+     AT(allows_ipip_from_pods),
+     .initial = "false",
+     .help = "Let pods send IPIP."},
+    {.name = "AllowVXLANPacketsFromWorkloads",
+     .env = "FELIX_ALLOWVXLANPACKETSFROMWORKLOADS",
+     .type = SETTING_BOOL,
+     AT(allows_vxlan_from_pods),
+     .initial = "false",
+     .help = "Let pods send VXLAN."},
+    {.name = "WorkloadSourceSpoofing",
+     .env = "FELIX_WORKLOADSOURCESPOOFING",
+     .type = SETTING_CHOICE,
+     AT(source_spoofing),
+     .initial = "Disabled",
+     .choices = spoofing,
+     .help = "Any: pods may send from what their annotation "
+             "cni.projectcalico.org/allowedSourcePrefixes lists, too."},
+    {.name = "RevokeConnections",
+     .env = "CANAL_REVOKE_CONNECTIONS",
+     .type = SETTING_BOOL,
+     AT(revokes_connections),
+     .initial = "true",
+     .help = "End open connections that policy no longer allows."},
+    {.name = "DropLogGroup",
+     .env = "CANAL_DROP_LOG",
+     .type = SETTING_U32,
+     AT(drop_log_group),
+     .initial = "77",
+     .max = 65535,
+     .help =
+         "NFLOG group in which refused packets are told to felix, for `canalctl drops`; 0: none "
+         "are told."},
+    {.name = "DropLogRateLimit",
+     .env = "CANAL_DROP_LOG_RATE_LIMIT",
+     .type = SETTING_TEXT,
+     AT(drop_log_limit),
+     .initial = "10/second",
+     .check = check_rate,
+     .help = "At most so many refused packets of each rule are told; empty: all."},
+    {.name = "DropLogBurst",
+     .env = "CANAL_DROP_LOG_BURST",
+     .type = SETTING_U32,
+     AT(drop_log_burst),
+     .initial = "20",
+     .max = 10000,
+     .help = "So many at once before the limit counts."},
+    {.name = "NATOutgoingAddress",
+     .env = "FELIX_NATOUTGOINGADDRESS",
+     .type = SETTING_TEXT,
+     AT(nat_address),
+     .initial = "",
+     .check = check_ip4,
+     .help = "IPv4 address that pods leave the cluster with; empty: that of the interface."},
+    {.name = "NATPortRange",
+     .env = "FELIX_NATPORTRANGE",
+     .type = SETTING_TEXT,
+     AT(nat_ports),
+     .initial = "",
+     .check = check_port_range,
+     .help = "Ports that pods leave the cluster with, such as 32768:65535; empty: any."},
+    {.name = "IptablesNATOutgoingInterfaceFilter",
+     .env = "FELIX_IPTABLESNATOUTGOINGINTERFACEFILTER",
+     .type = SETTING_TEXT,
+     AT(nat_interface),
+     .initial = "",
+     .check = check_interface,
+     .help = "Only what leaves by this interface is masqueraded; a + at the end stands for the "
+             "rest of a name."},
+    {.name = "NATOutgoingExclusions",
+     .env = "FELIX_NATOUTGOINGEXCLUSIONS",
+     .type = SETTING_CHOICE,
+     AT(nat_exclusions),
+     .initial = "IPPoolsOnly",
+     .choices = exclusions,
+     .help = "Where pods keep their addresses: in pools, or in pools and at nodes."},
+    {.name = "RouteSyncDisabled",
+     .env = "FELIX_ROUTESYNCDISABLED",
+     .type = SETTING_BOOL,
+     AT(no_route_sync),
+     .initial = "false",
+     .help = "Leave pod routes to somebody else."},
+    {.name = "RemoveExternalRoutes",
+     .env = "FELIX_REMOVEEXTERNALROUTES",
+     .type = SETTING_BOOL,
+     AT(removes_foreign_routes),
+     .initial = "true",
+     .help = "Remove routes on workload interfaces that are not ours."},
+    {.name = "DeviceRouteSourceAddress",
+     .env = "FELIX_DEVICEROUTESOURCEADDRESS",
+     .type = SETTING_TEXT,
+     AT(route_source),
+     .initial = "",
+     .check = check_ip4,
+     .help = "IPv4 address this node uses towards its own pods; empty: the kernel chooses."},
+    {.name = "DeviceRouteSourceAddressIPv6",
+     .env = "FELIX_DEVICEROUTESOURCEADDRESSIPV6",
+     .type = SETTING_TEXT,
+     AT(route_source6),
+     .initial = "",
+     .check = check_ip6,
+     .help = "The same for IPv6."},
+    {.name = "InterfaceExclude",
+     .env = "FELIX_INTERFACEEXCLUDE",
+     .type = SETTING_TEXT,
+     AT(excluded_interfaces),
+     .initial = "kube-ipvs0",
+     .help = "Interfaces that are no host endpoint: names or /regular expressions/, separated by "
+             "commas."},
+    {.name = "MTUIfacePattern",
+     .env = "FELIX_MTUIFACEPATTERN",
+     .type = SETTING_TEXT,
+     AT(mtu_interfaces),
+     .initial = "",
+     .check = check_regex,
+     .help = "Pods get the smallest MTU of the interfaces this matches; empty: that of the "
+             "interface with the node's address."},
+    {.name = "IptablesPostWriteCheckInterval",
+     .env = "FELIX_IPTABLESPOSTWRITECHECKINTERVALSECS",
+     .type = SETTING_DURATION,
+     AT(iptables_recheck_ms),
+     .initial = "5s",
+     .help = "How long after a write rules are read back, where the kernel does not tell."},
+    {.name = "IptablesLockProbeInterval",
+     .env = "FELIX_IPTABLESLOCKPROBEINTERVALMILLIS",
+     .type = SETTING_MILLIS,
+     AT(iptables_lock_probe_ms),
+     .initial = "50",
+     .help = "How often a taken xtables lock is tried."},
     {.name = "HealthEnabled",
      .env = "FELIX_HEALTHENABLED",
      .type = SETTING_BOOL,

@@ -39,6 +39,40 @@ struct felix_settings {
     bool metrics_enabled;
     char *metrics_host;
     uint32_t metrics_port;
+
+    /* policy */
+    unsigned to_host_action;                           /* enum rules_action */
+    uint32_t mark_mask;                                /* has the bits that policy needs */
+    unsigned filter_allow_action, mangle_allow_action; /* 0 accept, 1 return */
+    unsigned deny_action;                              /* 0 drop, 1 reject */
+    char *log_prefix;
+    char *log_limit; /* "10/minute", "none" or "" */
+    uint32_t log_burst;
+    char *failsafe_in, *failsafe_out; /* for failsafe_ports_parse() */
+    bool keeps_invalid;
+    unsigned service_loop; /* 0 drop, 1 reject, 2 nothing is done */
+    bool allows_ipip_from_pods, allows_vxlan_from_pods;
+    unsigned source_spoofing; /* 0 never, 1 as the pod's annotation says */
+    bool revokes_connections;
+    uint32_t drop_log_group; /* 0: none */
+    char *drop_log_limit;
+    uint32_t drop_log_burst;
+
+    /* NAT */
+    char *nat_address;       /* an IPv4 address, "none" or "" */
+    char *nat_ports;         /* "1024:65535", "none" or "" */
+    char *nat_interface;     /* "eth+", "none" or "" */
+    unsigned nat_exclusions; /* 0 pools, 1 pools and nodes */
+
+    /* routes and interfaces */
+    bool no_route_sync;
+    bool removes_foreign_routes;
+    char *route_source, *route_source6; /* addresses, "none" or "" */
+    char *excluded_interfaces;          /* "kube-ipvs0,/^veth/" */
+    char *mtu_interfaces;               /* a regular expression; "": the node address's interface */
+
+    uint64_t iptables_recheck_ms; /* after a write */
+    uint64_t iptables_lock_probe_ms;
     char *log_level;
     unsigned log_format; /* 0 text, 1 json */
 };

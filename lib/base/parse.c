@@ -42,6 +42,23 @@ parse_u32(const char *text, uint32_t min, uint32_t max, uint32_t *ret_value, str
 }
 
 bool
+parse_mask(const char *text, uint32_t *ret_mask, struct err *err)
+{
+    bool is_hex = strncasecmp(text, "0x", 2) == 0;
+    const char *digits = is_hex ? text + 2 : text;
+    size_t len = strlen(digits);
+
+    if (!is_hex && parse_u32(text, 0, UINT32_MAX, ret_mask, NULL)) {
+        return true;
+    }
+    if (!is_hex || len == 0 || len > 8 || strspn(digits, "0123456789abcdefABCDEF") != len) {
+        return err_set(err, "'%.64s' is not a mask such as 0xffff0000", text);
+    }
+    *ret_mask = (uint32_t)strtoul(digits, NULL, 16);
+    return true;
+}
+
+bool
 parse_bool(const char *text, bool *ret_value, struct err *err)
 {
     static const char *const yes[] = {"true", "1", "yes", "on", "enabled"};

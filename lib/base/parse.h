@@ -9,6 +9,8 @@
 /* Decimal digits only, no sign, no space. */
 MUST_CHECK bool parse_u32(const char *text, uint32_t min, uint32_t max, uint32_t *ret_value,
                           struct err *err);
+/* Bits: "0xffff0000" or the same in decimal. */
+MUST_CHECK bool parse_mask(const char *text, uint32_t *ret_mask, struct err *err);
 /* "true" "false" "1" "0" "yes" "no" "on" "off", "Enabled" "Disabled"; any case. */
 MUST_CHECK bool parse_bool(const char *text, bool *ret_value, struct err *err);
 /* Go-style durations ("1m30s", "250ms", "1.5s") and bare numbers, which are seconds. */

@@ -46,6 +46,12 @@ add_kind(struct str *out, const struct setting *row)
     case SETTING_MILLIS:
         str_add(out, "milliseconds");
         break;
+    case SETTING_SECONDS:
+        str_addf(out, "%u-%u seconds", row->min, row->max ? row->max : UINT32_MAX);
+        break;
+    case SETTING_MASK:
+        str_add(out, "bits, 0x... or a number");
+        break;
     case SETTING_CHOICE:
         for (unsigned i = 0; row->choices[i]; i++) {
             str_addf(out, "%s%s", i ? ", " : "", row->choices[i]);

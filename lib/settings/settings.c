@@ -37,6 +37,38 @@ set_millis(const char *text, uint64_t *field, struct err *err)
 }
 
 static bool
+set_seconds(const struct setting *row, const char *text, uint32_t *field, struct err *err)
+{
+    uint32_t max = row->max ? row->max : UINT32_MAX;
+    uint64_t ms = 0;
+
+    if (!parse_duration_ms(text, &ms, err)) {
+        return false;
+    }
+    if (ms % 1000 != 0 || ms / 1000 < row->min || ms / 1000 > max) {
+        return err_set(err, "'%.64s' is not a whole number of seconds from %u to %u", text,
+                       row->min, max);
+    }
+    *field = (uint32_t)(ms / 1000);
+    return true;
+}
+
+static bool
+set_mask(const struct setting *row, const char *text, uint32_t *field, struct err *err)
+{
+    uint32_t mask = 0;
+
+    if (row->check && !row->check(text, err)) {
+        return false;
+    }
+    if (!parse_mask(text, &mask, err)) {
+        return false;
+    }
+    *field = mask;
+    return true;
+}
+
+static bool
 set_choice(const struct setting *row, const char *text, unsigned *field, struct err *err)
 {
     AUTO(str) struct str known = STR_INIT;
@@ -85,6 +117,10 @@ set_row(const struct setting *row, void *target, const char *text, struct err *e
         return parse_duration_ms(text, field, err);
     case SETTING_MILLIS:
         return set_millis(text, field, err);
+    case SETTING_SECONDS:
+        return set_seconds(row, text, field, err);
+    case SETTING_MASK:
+        return set_mask(row, text, field, err);
     case SETTING_CHOICE:
         return set_choice(row, text, field, err);
     }

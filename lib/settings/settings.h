@@ -19,9 +19,11 @@ enum setting_type {
     SETTING_BOOL,     /* bool */
     SETTING_U32,      /* uint32_t, within min..max */
     SETTING_DURATION, /* uint64_t milliseconds; bare numbers are seconds */
-    SETTING_MILLIS, /* uint64_t milliseconds; bare numbers are milliseconds (Calico's ...Millis) */
-    SETTING_CHOICE, /* unsigned: index into choices; compared without case */
-    SETTING_FLAG,   /* bool, command line only, takes no value */
+    SETTING_MILLIS,  /* uint64_t milliseconds; bare numbers are milliseconds (Calico's ...Millis) */
+    SETTING_SECONDS, /* uint32_t seconds, within min..max; durations of whole seconds, too */
+    SETTING_MASK,    /* uint32_t, decimal or 0x... */
+    SETTING_CHOICE,  /* unsigned: index into choices; compared without case */
+    SETTING_FLAG,    /* bool, command line only, takes no value */
 };
 
 struct setting {
@@ -29,12 +31,12 @@ struct setting {
                          from it: --iptables-refresh-interval */
     const char *env;  /* "FELIX_IPTABLESREFRESHINTERVAL"; NULL: no environment */
     enum setting_type type;
-    size_t offset;                                     /* into the target struct */
-    const char *initial;                               /* default, as text */
-    const char *const *choices;                        /* SETTING_CHOICE: NULL-terminated */
-    uint32_t min, max;                                 /* SETTING_U32; max 0 = UINT32_MAX */
-    const char *help;                                  /* one sentence */
-    bool (*check)(const char *value, struct err *err); /* SETTING_TEXT; NULL: anything */
+    size_t offset;              /* into the target struct */
+    const char *initial;        /* default, as text */
+    const char *const *choices; /* SETTING_CHOICE: NULL-terminated */
+    uint32_t min, max;          /* SETTING_U32, _SECONDS; max 0 = UINT32_MAX */
+    const char *help;           /* one sentence */
+    bool (*check)(const char *value, struct err *err); /* _TEXT, _MASK; NULL: anything */
 };
 
 struct settings_spec {

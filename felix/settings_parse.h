@@ -1,0 +1,18 @@
+/* Values of settings that are more than a word or a number. */
+#pragma once
+
+#include "felix/rules/policy_rules.h"
+#include "lib/base/vec.h"
+
+typedef VEC(struct failsafe_port) failsafe_vec; /* a name for a container, as route_vec */
+
+/* "tcp:22, udp:10.0.0.0/8:68, tcp:[fd00::/8]:443, 80": protocol (tcp, udp, sctp; a bare number is
+ * tcp), net, port; separated by commas. "none" and "" are no ports. Appends to 'ret_ports', also
+ * when it fails. */
+MUST_CHECK bool failsafe_ports_parse(const char *text, failsafe_vec *ret_ports, struct err *err);
+/* "1024:65535", or one port. */
+MUST_CHECK bool port_range_parse(const char *text, uint16_t *ret_first, uint16_t *ret_last,
+                                 struct err *err);
+/* True when 'name' is one of the comma-separated names or matches one of the /regular expressions/
+ * (InterfaceExclude). */
+bool interface_is_listed(const char *list, const char *name);
