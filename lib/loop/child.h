@@ -27,3 +27,26 @@ struct child_spec {
 /* Calls done exactly once from the loop; 'result' is borrowed for the call. */
 void child_run(uv_loop_t *loop, const struct child_spec *spec,
                void (*done)(void *owner, const struct child_result *result), void *owner);
+
+/* ---- a child that is kept and talked to ------------------------------------------------------ */
+
+struct child;
+
+struct child_keep_spec {
+    const char *const *argv;
+    /* A line it said on standard output or error, without its end, in the order it said them: both
+     * are one pseudo terminal, because what the C library writes to a pipe comes in blocks. */
+    void (*line)(void *owner, const char *line);
+    /* Exactly once, from the loop; 'out' and 'text' are empty but for the reason it did not start.
+     * The child's memory goes with it. */
+    void (*done)(void *owner, const struct child_result *result);
+    void *owner;
+};
+
+struct child *child_keep(uv_loop_t *loop, const struct child_keep_spec *spec);
+/* More input; copied. */
+void child_write(struct child *child, const void *data, size_t len);
+/* SIGKILL when this has passed; 0: never. Replaces what was set before. */
+void child_set_deadline(struct child *child, uint64_t deadline_ms);
+/* Ends its input, by which it should come to its own end. */
+void child_end_input(struct child *child);

@@ -196,6 +196,113 @@ child_that_does_not_read_its_input_is_no_trouble(void **state)
     free(input);
 }
 
+/* ---- kept ---------------------------------------------------------------------------------- */
+
+struct talk {
+    struct child *child;
+    int n_lines, n_done, end_after;
+    struct str said;
+    bool started, timed_out;
+    int exit_code, signal;
+};
+
+static void
+on_line(void *owner, const char *line)
+{
+    struct talk *talk = owner;
+
+    str_addf(&talk->said, "[%s]", line);
+    talk->n_lines++;
+    if (talk->n_lines == talk->end_after) {
+        child_end_input(talk->child);
+    } else if (talk->n_lines < talk->end_after) {
+        child_write(talk->child, "again\n", 6);
+    }
+}
+
+static void
+on_talk_done(void *owner, const struct child_result *result)
+{
+    struct talk *talk = owner;
+
+    talk->n_done++;
+    talk->started = result->started;
+    talk->timed_out = result->timed_out;
+    talk->exit_code = result->exit_code;
+    talk->signal = result->signal;
+    str_add(&talk->said, str_text(&result->text));
+}
+
+static struct talk
+talk_to(const char *const *argv, int end_after, uint64_t deadline_ms)
+{
+    uv_loop_t loop;
+    struct talk talk = {.end_after = end_after};
+    const struct child_keep_spec spec = {
+        .argv = argv, .line = on_line, .done = on_talk_done, .owner = &talk};
+
+    signal(SIGPIPE, SIG_IGN);
+    uv_loop_init(&loop);
+    talk.child = child_keep(&loop, &spec);
+    child_set_deadline(talk.child, deadline_ms);
+    child_write(talk.child, "first\n", 6);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    assert_int_equal(talk.n_done, 1);
+    return talk;
+}
+
+static void
+a_kept_child_answers_line_by_line_until_its_input_ends(void **state)
+{
+    /* sed would say it in blocks, were its output a pipe. */
+    const char *const argv[] = {"sed", "s/^/said /", NULL};
+    struct talk talk = talk_to(argv, 3, 20000);
+
+    (void)state;
+    assert_string_equal(talk.said.text, "[said first][said again][said again]");
+    assert_true(talk.started);
+    assert_int_equal(talk.exit_code, 0);
+    str_done(&talk.said);
+}
+
+static void
+a_kept_child_that_ends_by_itself_is_told_of(void **state)
+{
+    const char *const argv[] = {"sh", "-c", "read x; echo bad $x >&2; exit 3", NULL};
+    struct talk talk = talk_to(argv, 5, 20000);
+
+    (void)state;
+    assert_string_equal(talk.said.text, "[bad first]");
+    assert_int_equal(talk.exit_code, 3);
+    str_done(&talk.said);
+}
+
+static void
+a_kept_child_that_says_nothing_is_killed_at_its_deadline(void **state)
+{
+    const char *const argv[] = {"sleep", "60", NULL};
+    struct talk talk = talk_to(argv, 5, 50);
+
+    (void)state;
+    assert_true(talk.timed_out);
+    assert_int_equal(talk.signal, SIGKILL);
+    assert_int_equal(talk.said.len, 0);
+    str_done(&talk.said);
+}
+
+static void
+a_kept_child_that_cannot_start_says_why(void **state)
+{
+    const char *const argv[] = {"no-such-program-here", NULL};
+    struct talk talk = talk_to(argv, 5, 50);
+
+    (void)state;
+    assert_false(talk.started);
+    assert_non_null(strstr(talk.said.text, "no-such-program-here"));
+    str_done(&talk.said);
+}
+
 int
 main(void)
 {
@@ -208,6 +315,10 @@ main(void)
         cmocka_unit_test(child_that_cannot_start_says_why),
         cmocka_unit_test(child_is_killed_at_its_deadline_with_what_it_started),
         cmocka_unit_test(child_that_does_not_read_its_input_is_no_trouble),
+        cmocka_unit_test(a_kept_child_answers_line_by_line_until_its_input_ends),
+        cmocka_unit_test(a_kept_child_that_ends_by_itself_is_told_of),
+        cmocka_unit_test(a_kept_child_that_says_nothing_is_killed_at_its_deadline),
+        cmocka_unit_test(a_kept_child_that_cannot_start_says_why),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
