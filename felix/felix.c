@@ -143,10 +143,12 @@ on_kernel(void *owner, const struct monitor_note *note)
         endpoints_on_conf(felix->endpoints, note->link.index);
         felix->next_links_ms = note->link.index < 0 ? 0 : felix->next_links_ms;
         break;
+    case MONITOR_RULE:
     case MONITOR_RULES:
+    case MONITOR_RULES_LOST:
         for (size_t i = 0; i < N_FAMILIES && felix->tables_known; i++) {
             if (felix->tables[i]) {
-                iptables_check(felix->tables[i]);
+                iptables_on_nft(felix->tables[i], note);
             }
         }
         return;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "felix/dataplane/restore.h"
+#include "felix/dataplane/rules_watch.h"
 #include "felix/rules/rules_state.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
@@ -13,6 +15,9 @@
 #include "lib/loop/kick.h"
 
 #define CHILD_DEADLINE_MS 60000
+#define POST_WRITE_CHECK_MS 5000
+/* A kept legacy process holds the whole table (20 MB at 10,000 rules), one for nft 3 MB at most. */
+#define LEGACY_IDLE_MS 10000
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 10000
 /* Writes that come while one runs, or within this time of its end, go in one commit. A kernel that
@@ -30,6 +35,8 @@ struct iptables {
     uv_loop_t *loop;
     struct iptables_spec spec;
     struct rules_state *rules;
+    struct restore *restore;
+    struct rules_watch *watch;
     uint64_t wanted, planned, in_place; /* revisions */
     bool is_applied;                    /* iptables_apply() was called */
     bool must_learn;                    /* what the kernel holds is not known */
@@ -46,6 +53,7 @@ struct iptables {
 
     struct kick write; /* begins cycles for what is wanted anew, and retries */
     struct kick check; /* begins cycles that read */
+    struct kick post;  /* some time after a write */
     uint64_t retry_ms;
     char save_name[32];
     char restore_name[32];
@@ -54,6 +62,8 @@ struct iptables {
 static void on_saved(void *owner, const struct child_result *result);
 static void write_due(void *owner);
 static void check_due(void *owner);
+static void post_write(void *owner);
+static void on_touched(void *owner);
 
 struct iptables *
 iptables_new(uv_loop_t *loop, const struct iptables_spec *spec)
@@ -70,8 +80,23 @@ iptables_new(uv_loop_t *loop, const struct iptables_spec *spec)
     snprintf(tables->save_name, sizeof tables->save_name, "%s-%s-save", ip, backend);
     snprintf(tables->restore_name, sizeof tables->restore_name, "%s-%s-restore", ip, backend);
     tables->rules = rules_state_new();
+    const struct restore_spec restore = {.name = tables->restore_name,
+                                         .lock_wait_s = spec->lock_wait_s,
+                                         .idle_ms =
+                                             spec->backend == IPTABLES_LEGACY ? LEGACY_IDLE_MS : 0};
+    tables->restore = restore_new(loop, &restore);
+    const struct rules_watch_spec watch = {.family = spec->family,
+                                           .backend = spec->backend,
+                                           .rules = tables->rules,
+                                           .touched = on_touched,
+                                           .owner = tables};
+    tables->watch = rules_watch_new(loop, &watch);
+    if (tables->spec.post_write_check_ms == 0) {
+        tables->spec.post_write_check_ms = POST_WRITE_CHECK_MS;
+    }
     kick_init(&tables->write, loop, WINDOW_MIN_MS, write_due, tables);
     kick_init(&tables->check, loop, REST_MIN_MS, check_due, tables);
+    kick_init(&tables->post, loop, 0, post_write, tables);
     return tables;
 }
 
@@ -82,6 +107,9 @@ iptables_stop(struct iptables *tables)
         tables->is_closing = true;
         kick_close(&tables->write);
         kick_close(&tables->check);
+        kick_close(&tables->post);
+        restore_stop(tables->restore);
+        rules_watch_stop(tables->watch);
     }
 }
 
@@ -89,6 +117,8 @@ void
 iptables_free(struct iptables *tables)
 {
     if (tables) {
+        rules_watch_free(tables->watch);
+        restore_free(tables->restore);
         rules_state_free(tables->rules);
         free(tables);
     }
@@ -164,6 +194,28 @@ iptables_check(struct iptables *tables)
     kick(&tables->check);
 }
 
+void
+iptables_on_nft(struct iptables *tables, const struct monitor_note *note)
+{
+    rules_watch_on_nft(tables->watch, note);
+}
+
+static void
+on_touched(void *owner)
+{
+    iptables_check(owner);
+}
+
+static void
+post_write(void *owner)
+{
+    struct iptables *tables = owner;
+
+    if (rules_watch_is_blind(tables->watch)) {
+        iptables_check(tables);
+    }
+}
+
 /* ---- the cycle
  * ---------------------------------------------------------------------------------------- */
 
@@ -202,6 +254,9 @@ finish(struct iptables *tables, bool good, const struct err *err)
         if (tables->must_learn) {
             kick(&tables->check); /* something was told meanwhile */
         }
+        if (tables->has_written) {
+            kick_later(&tables->post, tables->spec.post_write_check_ms);
+        }
     } else {
         kick_later(&tables->write, tables->retry_ms);
         tables->retry_ms = between(tables->retry_ms * 2, RETRY_MIN_MS, RETRY_MAX_MS);
@@ -229,18 +284,19 @@ save(struct iptables *tables)
     const char *const argv[] = {tables->save_name, NULL};
     const struct child_spec spec = {.argv = argv, .deadline_ms = CHILD_DEADLINE_MS};
 
+    rules_watch_reading(tables->watch);
     child_run(tables->loop, &spec, on_saved, tables);
 }
 
 static void
-on_restored(void *owner, const struct child_result *result)
+on_restored(void *owner, bool good, const struct err *err)
 {
     struct iptables *tables = owner;
-    struct err err = ERR_INIT;
 
-    if (!child_succeeded(tables->restore_name, result, &err)) {
+    rules_watch_wrote(tables->watch, good);
+    if (!good) {
         rules_state_failed(tables->rules);
-        finish(tables, false, &err);
+        finish(tables, false, err);
         return;
     }
     rules_state_committed(tables->rules);
@@ -251,21 +307,6 @@ on_restored(void *owner, const struct child_result *result)
     }
 }
 
-static void
-restore(struct iptables *tables, const struct str *input)
-{
-    char wait[16];
-    const char *const argv[] = {tables->restore_name, "--noflush", "-w", wait, NULL};
-    const struct child_spec spec = {.argv = argv,
-                                    .input = input->text,
-                                    .input_len = input->len,
-                                    .deadline_ms = CHILD_DEADLINE_MS};
-
-    snprintf(wait, sizeof wait, "%u", tables->spec.lock_wait_s);
-    tables->has_written = true;
-    child_run(tables->loop, &spec, on_restored, tables);
-}
-
 /* Writes the difference between what is wanted now and what is known. */
 static void
 write_difference(struct iptables *tables)
@@ -274,8 +315,9 @@ write_difference(struct iptables *tables)
     struct err err = ERR_INIT;
     bool is_verifying = tables->has_learned && tables->has_written;
     bool is_new = tables->wanted != tables->planned;
+    size_t n_tables = rules_state_plan(tables->rules, &input);
 
-    if (rules_state_plan(tables->rules, &input) == 0) {
+    if (n_tables == 0) {
         tables->planned = tables->wanted;
         rules_state_committed(tables->rules);
         finish(tables, true, NULL);
@@ -288,7 +330,9 @@ write_difference(struct iptables *tables)
     } else {
         tables->is_drift |= tables->has_learned && tables->was_in_place && !is_new;
         tables->planned = tables->wanted;
-        restore(tables, &input);
+        tables->has_written = true;
+        rules_watch_writing(tables->watch, n_tables);
+        restore_write(tables->restore, &input, on_restored, tables);
     }
 }
 

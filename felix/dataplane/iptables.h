@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "felix/rules/ruleset.h"
+#include "lib/netlink/monitor.h"
 
 struct iptables;
 
@@ -31,6 +32,9 @@ struct iptables_spec {
     uint8_t family;
     enum iptables_backend backend; /* not AUTO */
     uint32_t lock_wait_s;          /* for the xtables lock */
+    /* Read back this long after a write where the kernel tells nothing of others' (legacy): another
+     * tool may have written over it. 0: 5 s. */
+    uint64_t post_write_check_ms;
     void (*settled)(void *owner, const struct iptables_result *result);
     void *owner;
 };
@@ -51,8 +55,11 @@ void iptables_want_hooks(struct iptables *tables, const struct hook *hooks, size
 /* Writes what changed, at once unless a cycle runs or has just ended. Nothing is read or written
  * before the first of these; further ones with nothing changed cost nothing. */
 void iptables_apply(struct iptables *tables);
-/* Read back and repair: on a notification, and every refresh interval. */
+/* Read back and repair: every refresh interval. */
 void iptables_check(struct iptables *tables);
+/* MONITOR_RULE, MONITOR_RULES and MONITOR_RULES_LOST, all of them: what others write is told from
+ * our own writes by counting. Starts a check where it is needed. */
+void iptables_on_nft(struct iptables *tables, const struct monitor_note *note);
 
 /* Counts up with every want that changed something. */
 uint64_t iptables_wanted_revision(const struct iptables *tables);

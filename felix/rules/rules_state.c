@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "felix/rules/saved_rules.h"
 #include "lib/base/alloc.h"
 #include "lib/base/table.h"
 
@@ -626,6 +625,12 @@ rules_state_free(struct rules_state *state)
     VEC_DONE(&state->hooks);
     VEC_DONE(&state->planned);
     free(state);
+}
+
+bool
+rules_state_uses(const struct rules_state *state, enum rules_table table)
+{
+    return table_count(state->tables[table].entries) > 0;
 }
 
 bool

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "felix/rules/ruleset.h"
+#include "felix/rules/saved_rules.h"
 
 struct rules_state;
 
@@ -40,6 +41,9 @@ MUST_CHECK bool rules_state_learn(struct rules_state *state, const char *saved, 
 size_t rules_state_plan(struct rules_state *state, struct str *ret_restore);
 void rules_state_committed(struct rules_state *state);
 void rules_state_failed(struct rules_state *state);
+
+/* Something is wanted, or known to be left over, in this table. */
+bool rules_state_uses(const struct rules_state *state, enum rules_table table);
 
 /* All of it from scratch, for tests: what makes the saved text equal to 'want'. */
 MUST_CHECK bool ruleset_diff(const struct ruleset *want, const char *saved, struct str *ret_restore,

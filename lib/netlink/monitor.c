@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <linux/netconf.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
@@ -22,6 +24,7 @@ struct source {
     struct monitor *monitor;
     uv_poll_t poll;
     int fd;
+    enum monitor_event lost;
     void (*handle)(struct monitor *monitor, const struct nlmsghdr *header);
 };
 
@@ -92,11 +95,45 @@ handle_route(struct monitor *monitor, const struct nlmsghdr *header)
     }
 }
 
+/* Only what can change rules: sets, counters and quotas of others come by the thousand. */
 static void
 handle_rules(struct monitor *monitor, const struct nlmsghdr *header)
 {
-    (void)header;
-    note(monitor, MONITOR_RULES);
+    /* Names are the attributes 1 to 3 in all three. */
+    struct nlattr *attrs[4];
+    struct nlmsghdr *hdr = (struct nlmsghdr *)(uintptr_t)header;
+    struct monitor_note found = {.event = MONITOR_RULE};
+    int chain = 0;
+
+    if (header->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES) {
+        return;
+    }
+    switch (header->nlmsg_type & 0xff) {
+    case NFT_MSG_NEWTABLE:
+    case NFT_MSG_DELTABLE:
+        break;
+    case NFT_MSG_NEWCHAIN:
+    case NFT_MSG_DELCHAIN:
+        chain = NFTA_CHAIN_NAME;
+        break;
+    case NFT_MSG_NEWRULE:
+    case NFT_MSG_DELRULE:
+        chain = NFTA_RULE_CHAIN;
+        break;
+    case NFT_MSG_NEWGEN:
+        note(monitor, MONITOR_RULES);
+        return;
+    default:
+        return;
+    }
+    if (nlmsg_parse(hdr, sizeof(struct nfgenmsg), attrs, 3, NULL) < 0 || !attrs[NFTA_TABLE_NAME]) {
+        return;
+    }
+    uint8_t family = ((const struct nfgenmsg *)nlmsg_data(hdr))->nfgen_family;
+    found.nft.family = family == NFPROTO_IPV4 ? 4 : family == NFPROTO_IPV6 ? 6 : 0;
+    found.nft.table = nla_get_string(attrs[NFTA_TABLE_NAME]);
+    found.nft.chain = chain && attrs[chain] ? nla_get_string(attrs[chain]) : NULL;
+    monitor->notify(monitor->owner, &found);
 }
 
 static void
@@ -109,7 +146,7 @@ on_readable(uv_poll_t *poll, int status, int events)
     for (int i = 0; i < READS_PER_TURN; i++) {
         ssize_t n = recv(source->fd, monitor->buffer, sizeof monitor->buffer, MSG_DONTWAIT);
         if (n < 0 && errno == ENOBUFS) {
-            note(monitor, MONITOR_OVERRUN);
+            note(monitor, source->lost);
             continue;
         }
         if (n <= 0) {
@@ -164,8 +201,10 @@ monitor_new(uv_loop_t *loop, enum monitor_scope scope,
 
     monitor->notify = notify;
     monitor->owner = owner;
-    monitor->route = (struct source){.monitor = monitor, .handle = handle_route};
-    monitor->rules = (struct source){.monitor = monitor, .handle = handle_rules};
+    monitor->route =
+        (struct source){.monitor = monitor, .lost = MONITOR_OVERRUN, .handle = handle_route};
+    monitor->rules =
+        (struct source){.monitor = monitor, .lost = MONITOR_RULES_LOST, .handle = handle_rules};
     const int *groups = scope == MONITOR_ONLY_LINKS ? link_groups : route_groups;
     if (!open_source(loop, &monitor->route, NETLINK_ROUTE, groups, err)) {
         free(monitor);

@@ -263,7 +263,9 @@ on_note(void *owner, const struct monitor_note *note)
     case MONITOR_CONF:
         heard->confs++;
         break;
+    case MONITOR_RULE:
     case MONITOR_RULES:
+    case MONITOR_RULES_LOST:
     case MONITOR_OVERRUN:
         break;
     }

@@ -1,0 +1,29 @@
+/* Hands input to one family's iptables-restore --noflush, and tells whether all of it was taken.
+ * The process is kept and spoken to again: on nft a commit then takes well under a millisecond,
+ * where a new process waits 12-16 ms for the kernel as its socket closes. After a failure, and
+ * where there is no pseudo terminal, a process of its own takes the next input. */
+#pragma once
+
+#include <uv.h>
+
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+struct restore;
+
+struct restore_spec {
+    const char *name; /* "iptables-nft-restore"; copied */
+    uint32_t lock_wait_s;
+    /* A kept process ends when nothing came for this long; 0: kept for as long as we live. */
+    uint64_t idle_ms;
+};
+
+struct restore *restore_new(uv_loop_t *loop, const struct restore_spec *spec);
+/* What runs is let to its end. NULL is fine. */
+void restore_stop(struct restore *restore);
+/* After restore_stop(), and after the loop has turned until nothing was left. */
+void restore_free(struct restore *restore);
+/* One at a time; calls done exactly once, from the loop. With good false the input may have been
+ * taken in part, a table at a time. */
+void restore_write(struct restore *restore, const struct str *input,
+                   void (*done)(void *owner, bool good, const struct err *err), void *owner);
