@@ -7,6 +7,7 @@
 #include "felix/dataplane/backend.h"
 #include "felix/rules/rules_state.h"
 #include "felix/rules/static_rules.h"
+#include "felix/server/counts.h"
 #include "lib/base/alloc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -47,6 +48,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_restore(str_text(&restore));
     }
     backend_choose(text, text, &why);
+    struct counts *counts = counts_new();
+    counts_read(counts, 4, text);
+    counts_free(counts);
     ruleset_done(&want);
     free(text);
     return 0;
