@@ -12,6 +12,8 @@
 #include "lib/model/network_set.h"
 #include "lib/model/node.h"
 #include "lib/model/pod.h"
+#include "lib/model/policy.h"
+#include "lib/model/policy_kinds.h"
 #include "lib/model/tier.h"
 
 static const struct kind_ops kinds[N_KINDS] = {
@@ -103,6 +105,59 @@ static const struct kind_ops kinds[N_KINDS] = {
                             .decode = endpoint_slice_decode,
                             .free = endpoint_slice_free,
                             .equal = endpoint_slice_equal},
+    [KIND_NETWORKPOLICY] = {.name = "NetworkPolicy",
+                            .resource = "networkpolicies",
+                            .group = "networking.k8s.io",
+                            .version = "v1",
+                            .is_namespaced = true,
+                            .decode = network_policy_decode,
+                            .free = policy_free,
+                            .equal = policy_equal},
+    [KIND_CALICONETWORKPOLICY] = {.name = "CalicoNetworkPolicy",
+                                  .resource = "networkpolicies",
+                                  .group = "crd.projectcalico.org",
+                                  .version = "v1",
+                                  .is_namespaced = true,
+                                  .decode = calico_network_policy_decode,
+                                  .free = policy_free,
+                                  .equal = policy_equal},
+    [KIND_GLOBALNETWORKPOLICY] = {.name = "GlobalNetworkPolicy",
+                                  .resource = "globalnetworkpolicies",
+                                  .group = "crd.projectcalico.org",
+                                  .version = "v1",
+                                  .decode = global_network_policy_decode,
+                                  .free = policy_free,
+                                  .equal = policy_equal},
+    [KIND_STAGEDNETWORKPOLICY] = {.name = "StagedNetworkPolicy",
+                                  .resource = "stagednetworkpolicies",
+                                  .group = "crd.projectcalico.org",
+                                  .version = "v1",
+                                  .is_namespaced = true,
+                                  .decode = staged_network_policy_decode,
+                                  .free = policy_free,
+                                  .equal = policy_equal},
+    [KIND_STAGEDGLOBALNETWORKPOLICY] = {.name = "StagedGlobalNetworkPolicy",
+                                        .resource = "stagedglobalnetworkpolicies",
+                                        .group = "crd.projectcalico.org",
+                                        .version = "v1",
+                                        .decode = staged_global_network_policy_decode,
+                                        .free = policy_free,
+                                        .equal = policy_equal},
+    [KIND_STAGEDKUBERNETESNETWORKPOLICY] = {.name = "StagedKubernetesNetworkPolicy",
+                                            .resource = "stagedkubernetesnetworkpolicies",
+                                            .group = "crd.projectcalico.org",
+                                            .version = "v1",
+                                            .is_namespaced = true,
+                                            .decode = staged_kubernetes_network_policy_decode,
+                                            .free = policy_free,
+                                            .equal = policy_equal},
+    [KIND_CLUSTERNETWORKPOLICY] = {.name = "ClusterNetworkPolicy",
+                                   .resource = "clusternetworkpolicies",
+                                   .group = "policy.networking.k8s.io",
+                                   .version = "v1alpha2",
+                                   .decode = cluster_network_policy_decode,
+                                   .free = policy_free,
+                                   .equal = policy_equal},
 };
 
 const struct kind_ops *
@@ -117,4 +172,10 @@ kind_issue(const struct kind_issues *issues, const struct err *err)
     if (issues != NULL && issues->report != NULL) {
         issues->report(issues->owner, err->text);
     }
+}
+
+bool
+kind_is_policy(enum kind kind)
+{
+    return kind >= KIND_NETWORKPOLICY && kind <= KIND_CLUSTERNETWORKPOLICY;
 }

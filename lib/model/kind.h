@@ -21,6 +21,14 @@ enum kind {
     KIND_GLOBALNETWORKSET,
     KIND_HOSTENDPOINT,
     KIND_ENDPOINTSLICE,
+    /* Policies; all decode to struct policy. */
+    KIND_NETWORKPOLICY, /* networking.k8s.io */
+    KIND_CALICONETWORKPOLICY,
+    KIND_GLOBALNETWORKPOLICY,
+    KIND_STAGEDNETWORKPOLICY,
+    KIND_STAGEDGLOBALNETWORKPOLICY,
+    KIND_STAGEDKUBERNETESNETWORKPOLICY,
+    KIND_CLUSTERNETWORKPOLICY,
     N_KINDS,
 };
 
@@ -45,3 +53,4 @@ struct kind_ops {
 };
 
 const struct kind_ops *kind_ops(enum kind kind);
+bool kind_is_policy(enum kind kind);

@@ -69,7 +69,9 @@ def _kubernetes(obj, cluster):
     policy.order = 1000.0
     selects = parse_label_selector(spec.get("podSelector") or {})
     policy.applies_to = lambda item: item.is_pod and item.ns == policy.ns and selects(item.labels)
-    for direction in _types({"types": spec.get("policyTypes")}, [INGRESS]):
+    # What the API's server fills in where policyTypes are missing.
+    default = [INGRESS, EGRESS] if spec.get("egress") else [INGRESS]
+    for direction in _types({"types": spec.get("policyTypes")}, default):
         policy.rules[direction] = kubernetes_rules(spec.get(direction) or [], direction, policy.ns, cluster)
     return policy
 

@@ -27,6 +27,7 @@
 #include "lib/model/network_set.h"
 #include "lib/model/node.h"
 #include "lib/model/pod.h"
+#include "lib/model/policy.h"
 #include "lib/model/tier.h"
 
 struct dump {
@@ -64,6 +65,7 @@ add_object(struct str *line, enum kind kind, const void *object)
     const struct network_set *set = object;
     const struct host_endpoint *host = object;
     const struct endpoint_slice *slice = object;
+    const struct policy *policy = object;
 
     switch (kind) {
     case KIND_NODE:
@@ -111,6 +113,16 @@ add_object(struct str *line, enum kind kind, const void *object)
     case KIND_ENDPOINTSLICE:
         str_addf(line, " service=%s ips=%zu ports=%zu", slice->service ? slice->service : "-",
                  slice->n_ips, slice->n_ports);
+        break;
+    case KIND_NETWORKPOLICY:
+    case KIND_CALICONETWORKPOLICY:
+    case KIND_GLOBALNETWORKPOLICY:
+    case KIND_STAGEDNETWORKPOLICY:
+    case KIND_STAGEDGLOBALNETWORKPOLICY:
+    case KIND_STAGEDKUBERNETESNETWORKPOLICY:
+    case KIND_CLUSTERNETWORKPOLICY:
+        str_addf(line, " tier=%s order=%g selector=%s in=%zu out=%zu", policy->tier, policy->order,
+                 policy->selector, policy->n_ingress, policy->n_egress);
         break;
     case N_KINDS:
         break;
