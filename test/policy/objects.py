@@ -109,10 +109,8 @@ def subject(namespaces=None, pods=None):
 cluster_peer = subject
 
 
-def protocol(name, number=None, start=None, end=None):
-    """tcp, udp or sctp with a destination port, or a range of them."""
-    if number is None and start is None:
-        return {name: {}}
+def protocol(name, number=None, start=1, end=65535):
+    """tcp, udp or sctp with a destination port, or a range of them: a protocol without any is not allowed."""
     return {name: {"destinationPort": {"number": number} if number is not None
                    else {"range": {"start": start, "end": end}}}}
 

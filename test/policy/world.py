@@ -109,7 +109,9 @@ class World(FelixCluster):
         for obj in objs:
             key = self._key(obj)
             if key in self.written:
-                self.client.replace(obj)
+                path = self.client.path(key[0], key[2], key[1], api_version=key[3])
+                version = self.client.request("GET", path)["metadata"]["resourceVersion"]
+                self.client.replace({**obj, "metadata": {**obj["metadata"], "resourceVersion": version}})
             else:
                 self.client.create(obj)
             self.written[key] = obj
