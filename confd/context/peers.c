@@ -253,6 +253,7 @@ session_add(struct sessions *sessions, const struct session *session)
         put_ip(item, "source_address", &own.ip);
     }
     put_bool(item, "strict_bind", is_strict_bind(build) && !wants_no_source(peer));
+    put_bool(item, "is_outside", session->node == NULL);
     put_times_and_limits(build, session, item);
     put_reflection(build, session, is_internal, item);
     put_channel(build, session, is_internal, item);
