@@ -90,6 +90,7 @@ on_change(void *owner, const struct change *change)
     case KIND_STAGEDGLOBALNETWORKPOLICY:
     case KIND_STAGEDKUBERNETESNETWORKPOLICY:
     case KIND_CLUSTERNETWORKPOLICY:
+    case KIND_FELIXCONFIGURATION:
     case N_KINDS:
         return;
     }

@@ -4,12 +4,11 @@
 #include <stdlib.h>
 #include <uv.h>
 
+#include "felix/configuration.h"
 #include "felix/felix.h"
 #include "lib/base/log.h"
 
 LOG_MODULE("main");
-
-static struct felix_settings settings;
 
 static void
 report_setting(const char *text)
@@ -29,14 +28,14 @@ on_signal(uv_signal_t *handle, int number)
 }
 
 static bool
-run(struct err *err)
+run(const struct felix_settings *settings, struct err *err)
 {
     static const int numbers[] = {SIGTERM, SIGINT};
     uv_signal_t signals[ARRAY_LEN(numbers)];
     struct felix *felix = NULL;
     uv_loop_t *loop = uv_default_loop();
 
-    if (!felix_new(loop, &settings, &felix, err)) {
+    if (!felix_new(loop, settings, &felix, err)) {
         return false;
     }
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
@@ -55,26 +54,27 @@ run(struct err *err)
 int
 main(int argc, char **argv)
 {
+    struct configuration *configuration = NULL;
     enum log_level level = LOG_INFO;
     struct err err = ERR_INIT;
 
     signal(SIGPIPE, SIG_IGN);
-    switch (settings_load(&felix_settings_spec, argc, argv, &settings, report_setting)) {
+    switch (configuration_load(argc, argv, report_setting, &configuration)) {
     case SETTINGS_EXIT_OK:
-        settings_done(&felix_settings_spec, &settings);
         return EXIT_SUCCESS;
     case SETTINGS_EXIT_BAD:
         return EXIT_FAILURE;
     case SETTINGS_RUN:
         break;
     }
-    if (log_level_parse(settings.log_level, &level, NULL)) {
-        log_setup(level, settings.log_format == 1 ? LOG_JSON : LOG_TEXT);
+    const struct felix_settings *settings = configuration_settings(configuration);
+    if (log_level_parse(settings->log_level, &level, NULL)) {
+        log_setup(level, settings->log_format == 1 ? LOG_JSON : LOG_TEXT);
     }
-    if (!run(&err)) {
+    bool is_good = run(settings, &err);
+    if (!is_good) {
         log_error("%s", err.text);
-        return EXIT_FAILURE;
     }
-    settings_done(&felix_settings_spec, &settings);
-    return EXIT_SUCCESS;
+    configuration_free(configuration);
+    return is_good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -9,6 +9,18 @@ enum felix_backend {
     FELIX_BACKEND_NFT
 };
 
+/* What a changed setting wants done; 0: only a start takes it up. */
+enum felix_effect {
+    FELIX_TAKES_UP = 1,        /* nothing: it is read whenever it is needed */
+    FELIX_CHANGES_LOG = 2,     /* log_setup() */
+    FELIX_CHANGES_RULES = 4,   /* a new rules_config */
+    FELIX_CHANGES_SETS = 8,    /* the sets that do not come from policy */
+    FELIX_CHANGES_ROUTES = 16, /* pod routes */
+    FELIX_CHANGES_NODE = 32,   /* MTU, tunnel, forwarding, host endpoints' interfaces */
+};
+
+#define FELIX_SETTINGS_MAX 96
+
 struct felix_settings {
     char *node_name;
     char *kubeconfig;
@@ -75,6 +87,8 @@ struct felix_settings {
     uint64_t iptables_lock_probe_ms;
     char *log_level;
     unsigned log_format; /* 0 text, 1 json */
+
+    bool given[FELIX_SETTINGS_MAX]; /* by row: FelixConfiguration cannot overrule it */
 };
 
 extern const struct settings_spec felix_settings_spec;

@@ -6,6 +6,7 @@
 #include "lib/model/bgp_configuration.h"
 #include "lib/model/bgp_peer.h"
 #include "lib/model/endpoint_slice.h"
+#include "lib/model/felix_configuration.h"
 #include "lib/model/host_endpoint.h"
 #include "lib/model/ippool.h"
 #include "lib/model/namespace.h"
@@ -158,6 +159,13 @@ static const struct kind_ops kinds[N_KINDS] = {
                                    .decode = cluster_network_policy_decode,
                                    .free = policy_free,
                                    .equal = policy_equal},
+    [KIND_FELIXCONFIGURATION] = {.name = "FelixConfiguration",
+                                 .resource = "felixconfigurations",
+                                 .group = "crd.projectcalico.org",
+                                 .version = "v1",
+                                 .decode = felix_configuration_decode,
+                                 .free = felix_configuration_free,
+                                 .equal = felix_configuration_equal},
 };
 
 const struct kind_ops *

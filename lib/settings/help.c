@@ -84,20 +84,34 @@ print_help(const struct settings_spec *spec)
     }
 }
 
+/* When a value from the API is taken up. */
+static const char *
+api_column(const struct settings_spec *spec, const struct setting *row)
+{
+    if (!spec->given) {
+        return "";
+    }
+    if (!settings_is_from_api(spec, row)) {
+        return " - |";
+    }
+    return row->effect ? " at once |" : " at the next start |";
+}
+
 static void
 print_markdown(const struct settings_spec *spec)
 {
     printf("## %s\n\n%s.\n\n", spec->program, spec->summary);
-    printf("| setting | environment | values | default | meaning |\n|---|---|---|---|---|\n");
+    printf("| setting | environment | values | default |%s meaning |\n|---|---|---|---|%s---|\n",
+           spec->given ? " from the API |" : "", spec->given ? "---|" : "");
     for (size_t i = 0; i < spec->n_rows; i++) {
         const struct setting *row = &spec->rows[i];
         AUTO_FREE char *flag = settings_flag_name(row->name);
         AUTO(str) struct str kind = STR_INIT;
         add_kind(&kind, row);
-        printf("| %s (`--%s`) | %s%s%s | %s | %s%s%s | %s |\n", row->name, flag,
+        printf("| %s (`--%s`) | %s%s%s | %s | %s%s%s |%s %s |\n", row->name, flag,
                row->env ? "`" : "", row->env ? row->env : "-", row->env ? "`" : "", str_text(&kind),
                *row->initial ? "`" : "", *row->initial ? row->initial : "-",
-               *row->initial ? "`" : "", row->help);
+               *row->initial ? "`" : "", api_column(spec, row), row->help);
     }
     printf("\n");
 }

@@ -127,16 +127,103 @@ set_row(const struct setting *row, void *target, const char *text, struct err *e
     return err_set(err, "unknown setting type");
 }
 
-static const struct setting *
-find_row(const struct settings_spec *spec, const char *key)
+bool
+settings_find(const struct settings_spec *spec, const char *name, size_t *ret_row)
 {
     for (size_t i = 0; i < spec->n_rows; i++) {
         const struct setting *row = &spec->rows[i];
-        if (strcasecmp(row->name, key) == 0 || (row->env && strcasecmp(row->env, key) == 0)) {
-            return row;
+        if (strcasecmp(row->name, name) == 0 || (row->env && strcasecmp(row->env, name) == 0) ||
+            (row->field && strcasecmp(row->field, name) == 0)) {
+            *ret_row = i;
+            return true;
         }
     }
-    return NULL;
+    return false;
+}
+
+static const struct setting *
+find_row(const struct settings_spec *spec, const char *key)
+{
+    size_t i = 0;
+
+    return settings_find(spec, key, &i) ? &spec->rows[i] : NULL;
+}
+
+/* The row has a value from a source that objects of the API cannot overrule. */
+static void
+note_given(const struct settings_spec *spec, void *target, const struct setting *row)
+{
+    if (spec->given) {
+        ((bool *)((char *)target + spec->given))[row - spec->rows] = true;
+    }
+}
+
+bool
+settings_is_from_api(const struct settings_spec *spec, const struct setting *row)
+{
+    return row->effect != 0 || (spec->env_prefix && row->env &&
+                                strncmp(row->env, spec->env_prefix, strlen(spec->env_prefix)) == 0);
+}
+
+static size_t
+size_of(const struct setting *row)
+{
+    switch (row->type) {
+    case SETTING_TEXT:
+        return sizeof(char *);
+    case SETTING_BOOL:
+    case SETTING_FLAG:
+        return sizeof(bool);
+    case SETTING_U32:
+    case SETTING_SECONDS:
+    case SETTING_MASK:
+        return sizeof(uint32_t);
+    case SETTING_DURATION:
+    case SETTING_MILLIS:
+        return sizeof(uint64_t);
+    case SETTING_CHOICE:
+        return sizeof(unsigned);
+    }
+    return 0;
+}
+
+void
+settings_copy_row(const struct setting *row, void *target, const void *source)
+{
+    void *to = (char *)target + row->offset;
+    const void *from = (const char *)source + row->offset;
+
+    if (row->type == SETTING_TEXT) {
+        char **text = to;
+        char *copy = xstrdup(*(char *const *)from);
+        free(*text);
+        *text = copy;
+        return;
+    }
+    memcpy(to, from, size_of(row));
+}
+
+void
+settings_copy(const struct settings_spec *spec, void *target, const void *source)
+{
+    for (size_t i = 0; i < spec->n_rows; i++) {
+        settings_copy_row(&spec->rows[i], target, source);
+    }
+    if (spec->given) {
+        memcpy((char *)target + spec->given, (const char *)source + spec->given,
+               spec->n_rows * sizeof(bool));
+    }
+}
+
+bool
+settings_row_equal(const struct setting *row, const void *a, const void *b)
+{
+    const void *x = (const char *)a + row->offset, *y = (const char *)b + row->offset;
+
+    if (row->type == SETTING_TEXT) {
+        return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+    }
+    return memcmp(x, y, size_of(row)) == 0;
 }
 
 bool
@@ -151,18 +238,26 @@ settings_set(const struct settings_spec *spec, void *target, const char *name, c
     return set_row(row, target, value, err) || err_wrap(err, "setting %s", row->name);
 }
 
+struct origin {
+    const struct settings_spec *spec;
+    const char *name; /* a path, or "environment" */
+    void (*report)(const char *text);
+};
+
 static void
-set_or_report(const struct setting *row, void *target, const char *value, const char *origin,
-              void (*report)(const char *text))
+set_or_report(const struct origin *origin, const struct setting *row, void *target,
+              const char *value)
 {
     struct err err = ERR_INIT;
     char text[ERR_TEXT_MAX + 256];
 
     if (!set_row(row, target, value, &err)) {
-        snprintf(text, sizeof text, "%s: setting %s: %s; it is ignored", origin, row->name,
+        snprintf(text, sizeof text, "%s: setting %s: %s; it is ignored", origin->name, row->name,
                  err.text);
-        report(text);
+        origin->report(text);
+        return;
     }
+    note_given(origin->spec, target, row);
 }
 
 static char *
@@ -178,8 +273,7 @@ trim(char *text)
 }
 
 static void
-load_line(const struct settings_spec *spec, void *target, char *line, const char *origin,
-          void (*report)(const char *text))
+load_line(const struct origin *origin, void *target, char *line)
 {
     char text[512];
 
@@ -189,20 +283,20 @@ load_line(const struct settings_spec *spec, void *target, char *line, const char
     }
     char *equals = strchr(line, '=');
     if (!equals) {
-        snprintf(text, sizeof text, "%s: '%.64s' is not KEY=VALUE; the line is ignored", origin,
-                 line);
-        report(text);
+        snprintf(text, sizeof text, "%s: '%.64s' is not KEY=VALUE; the line is ignored",
+                 origin->name, line);
+        origin->report(text);
         return;
     }
     *equals = '\0';
-    const struct setting *row = find_row(spec, trim(line));
+    const struct setting *row = find_row(origin->spec, trim(line));
     if (!row || row->type == SETTING_FLAG) {
-        snprintf(text, sizeof text, "%s: setting '%.64s' is not known; it is ignored", origin,
+        snprintf(text, sizeof text, "%s: setting '%.64s' is not known; it is ignored", origin->name,
                  line);
-        report(text);
+        origin->report(text);
         return;
     }
-    set_or_report(row, target, trim(equals + 1), origin, report);
+    set_or_report(origin, row, target, trim(equals + 1));
 }
 
 static void
@@ -212,6 +306,7 @@ load_file(const struct settings_spec *spec, void *target, void (*report)(const c
     struct err err = ERR_INIT;
     const char *named = spec->file_env ? getenv(spec->file_env) : NULL;
     const char *path = named ? named : spec->file;
+    const struct origin origin = {.spec = spec, .name = path, .report = report};
 
     if (!path) {
         return;
@@ -226,13 +321,15 @@ load_file(const struct settings_spec *spec, void *target, void (*report)(const c
     char *save = NULL;
     for (char *line = strtok_r(content.text, "\n", &save); line;
          line = strtok_r(NULL, "\n", &save)) {
-        load_line(spec, target, line, path, report);
+        load_line(&origin, target, line);
     }
 }
 
 static void
 load_environment(const struct settings_spec *spec, void *target, void (*report)(const char *text))
 {
+    const struct origin origin = {.spec = spec, .name = "environment", .report = report};
+
     for (char **it = environ; it && *it; it++) {
         const char *equals = strchr(*it, '=');
         if (!equals) {
@@ -246,7 +343,7 @@ load_environment(const struct settings_spec *spec, void *target, void (*report)(
             }
         }
         if (row) {
-            set_or_report(row, target, equals + 1, "environment", report);
+            set_or_report(&origin, row, target, equals + 1);
         } else if (spec->env_prefix &&
                    strncasecmp(name, spec->env_prefix, strlen(spec->env_prefix)) == 0) {
             char text[256];
@@ -293,7 +390,11 @@ load_flag(const struct settings_spec *spec, void *target, char *const **arg, str
     if (!value) {
         return err_set(err, "%s wants a value", flag);
     }
-    return set_row(row, target, value, err) || err_wrap(err, "%.*s", (int)len, flag);
+    if (!set_row(row, target, value, err)) {
+        return err_wrap(err, "%.*s", (int)len, flag);
+    }
+    note_given(spec, target, row);
+    return true;
 }
 
 static bool

@@ -36,6 +36,9 @@ struct setting {
     const char *const *choices; /* SETTING_CHOICE: NULL-terminated */
     uint32_t min, max;          /* SETTING_U32, _SECONDS; max 0 = UINT32_MAX */
     const char *help;           /* one sentence */
+    const char *field; /* what the API calls it, where that is not the name in another case */
+    unsigned effect;   /* bits of the program's own: what is to be done when the value changes while
+                          the program runs; 0: only a start takes it up */
     bool (*check)(const char *value, struct err *err); /* _TEXT, _MASK; NULL: anything */
 };
 
@@ -45,6 +48,8 @@ struct settings_spec {
     const char *file_env;   /* environment variable that names the file; NULL: none */
     const char *file;       /* default file; read when it exists */
     const char *env_prefix; /* unknown variables with this prefix are reported; NULL: none */
+    size_t given;           /* offset into the target: bool[n_rows], true for rows that a flag, the
+                               environment or the file gave a value. 0: not kept */
     const struct setting *rows;
     size_t n_rows;
 };
@@ -62,6 +67,15 @@ MUST_CHECK enum settings_outcome settings_load(const struct settings_spec *spec,
                                                void (*report)(const char *text));
 /* Frees the texts of 'target'. */
 void settings_done(const struct settings_spec *spec, void *target);
+/* The row by its name, environment name or the API's field, in any case; false: there is none. */
+bool settings_find(const struct settings_spec *spec, const char *name, size_t *ret_row);
+/* True for rows that objects of the API may set: what the environment calls with the prefix, and
+ * what has an effect. */
+bool settings_is_from_api(const struct settings_spec *spec, const struct setting *row);
+/* Copies between two targets; texts are duplicated. The target of settings_copy() is all zeros. */
+void settings_copy(const struct settings_spec *spec, void *target, const void *source);
+void settings_copy_row(const struct setting *row, void *target, const void *source);
+bool settings_row_equal(const struct setting *row, const void *a, const void *b);
 /* Sets one row by its name, for values that come from the API (FelixConfiguration). */
 MUST_CHECK bool settings_set(const struct settings_spec *spec, void *target, const char *name,
                              const char *value, struct err *err);

@@ -21,6 +21,7 @@
 #include "lib/model/bgp_configuration.h"
 #include "lib/model/bgp_peer.h"
 #include "lib/model/endpoint_slice.h"
+#include "lib/model/felix_configuration.h"
 #include "lib/model/host_endpoint.h"
 #include "lib/model/ippool.h"
 #include "lib/model/namespace.h"
@@ -66,6 +67,7 @@ add_object(struct str *line, enum kind kind, const void *object)
     const struct host_endpoint *host = object;
     const struct endpoint_slice *slice = object;
     const struct policy *policy = object;
+    const struct felix_configuration *settings = object;
 
     switch (kind) {
     case KIND_NODE:
@@ -123,6 +125,9 @@ add_object(struct str *line, enum kind kind, const void *object)
     case KIND_CLUSTERNETWORKPOLICY:
         str_addf(line, " tier=%s order=%g selector=%s in=%zu out=%zu", policy->tier, policy->order,
                  policy->selector, policy->n_ingress, policy->n_egress);
+        break;
+    case KIND_FELIXCONFIGURATION:
+        add_labels(line, &settings->values);
         break;
     case N_KINDS:
         break;

@@ -15,6 +15,9 @@ struct target {
     uint32_t port;
     uint64_t refresh_ms;
     unsigned backend;
+    uint32_t lock_s;
+    uint32_t mask;
+    bool given[8];
 };
 
 static const char *const backends[] = {"auto", "legacy", "nft", NULL};
@@ -52,12 +55,28 @@ static const struct setting rows[] = {
      .choices = backends,
      .offset = offsetof(struct target, backend),
      .help = "Backend."},
+    {.name = "LockTimeout",
+     .env = "TEST_LOCKTIMEOUTSECS",
+     .type = SETTING_SECONDS,
+     .initial = "10",
+     .min = 1,
+     .max = 600,
+     .offset = offsetof(struct target, lock_s),
+     .help = "Wait."},
+    {.name = "MarkMask",
+     .env = "TEST_MARKMASK",
+     .type = SETTING_MASK,
+     .initial = "0xffff0000",
+     .field = "markBits",
+     .offset = offsetof(struct target, mask),
+     .help = "Mask."},
 };
 
 static struct settings_spec spec = {.program = "test",
                                     .summary = "a test",
                                     .file_env = "TEST_FILE",
                                     .env_prefix = "TEST_",
+                                    .given = offsetof(struct target, given),
                                     .rows = rows,
                                     .n_rows = ARRAY_LEN(rows)};
 static char reports[4096];
@@ -173,6 +192,59 @@ flag_names_follow_the_words(void **state)
     }
 }
 
+static void
+seconds_and_masks_come_in_two_forms(void **state)
+{
+    static const char *const bad[][2] = {{"LockTimeout", "0s"},       {"LockTimeout", "1500ms"},
+                                         {"LockTimeout", "11m"},      {"MarkMask", "0x"},
+                                         {"MarkMask", "ff"},          {"MarkMask", "-1"},
+                                         {"MarkMask", "0xfffffffff"}, {"MarkMask", "4294967296"}};
+    struct target target = {0};
+
+    (void)state;
+    assert_int_equal(load(&target, NULL), SETTINGS_RUN);
+    assert_int_equal(target.lock_s, 10);
+    assert_int_equal(target.mask, 0xffff0000);
+    assert_true(settings_set(&spec, &target, "LockTimeout", "1m30s", NULL));
+    assert_int_equal(target.lock_s, 90);
+    assert_true(settings_set(&spec, &target, "MARKBITS", "4278190080", NULL));
+    assert_int_equal(target.mask, 0xff000000);
+    assert_true(settings_set(&spec, &target, "MarkMask", "0XF0", NULL));
+    assert_int_equal(target.mask, 0xf0);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        if (settings_set(&spec, &target, bad[i][0], bad[i][1], NULL)) {
+            fail_msg("%s must not take %s", bad[i][0], bad[i][1]);
+        }
+    }
+    settings_done(&spec, &target);
+}
+
+static void
+what_was_given_is_remembered_by_row(void **state)
+{
+    struct target target = {0}, copy = {0};
+
+    (void)state;
+    setenv("TEST_HEALTHPORT", "70000", 1);
+    setenv("TEST_ROUTEREFRESHINTERVAL", "7", 1);
+    assert_int_equal(load(&target, "--iptables-backend=nft"), SETTINGS_RUN);
+    assert_false(target.given[0]);
+    assert_false(target.given[2]); /* refused: as if it were not there */
+    assert_true(target.given[3]);
+    assert_true(target.given[4]);
+    settings_copy(&spec, &copy, &target);
+    assert_true(copy.given[3] && copy.given[4] && !copy.given[0]);
+    for (size_t i = 0; i < spec.n_rows; i++) {
+        assert_true(settings_row_equal(&rows[i], &target, &copy));
+    }
+    assert_true(settings_set(&spec, &copy, "NodeName", "other", NULL));
+    assert_false(settings_row_equal(&rows[0], &target, &copy));
+    settings_copy_row(&rows[0], &copy, &target);
+    assert_true(settings_row_equal(&rows[0], &target, &copy));
+    settings_done(&spec, &target);
+    settings_done(&spec, &copy);
+}
+
 int
 main(void)
 {
@@ -183,6 +255,8 @@ main(void)
         cmocka_unit_test_setup(a_bad_flag_stops, clear_environment),
         cmocka_unit_test_setup(one_setting_can_be_set_by_name, clear_environment),
         cmocka_unit_test(flag_names_follow_the_words),
+        cmocka_unit_test_setup(seconds_and_masks_come_in_two_forms, clear_environment),
+        cmocka_unit_test_setup(what_was_given_is_remembered_by_row, clear_environment),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
