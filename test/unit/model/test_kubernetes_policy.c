@@ -1,224 +1,6 @@
-/* lib/model: what the decoders of the policy kinds take, leave out, close and refuse.
- *
- * Policies are compared as text, a line each for the head and every rule:
- *
- *     default/1000 in+out [<selector>]
- *     in allow v4 p6 src(nets=10.0.0.0/8 !nets=10.1.0.0/16 sel=<..>) dst(ports=80-90 names=http)
+/* lib/model: what the decoders of Kubernetes' own policy kinds take, leave out, close and refuse.
  */
-#include <json-c/json.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "lib/base/alloc.h"
-#include "lib/base/str.h"
-#include "lib/model/kind.h"
-#include "lib/model/policy.h"
-#include "lib/selector/selector.h"
-#include "test/unit/cmocka.h"
-
-static struct str issues_text;
-
-static void
-report(void *owner, const char *text)
-{
-    (void)owner;
-    str_addf(&issues_text, "%s\n", text);
-}
-
-static const struct kind_issues issues = {.report = report};
-
-/* Single quotes stand for double quotes, ` for a single one. */
-static struct policy *
-decode(enum kind kind, const char *text, struct err *err)
-{
-    AUTO(str) struct str json = STR_INIT;
-
-    str_add(&json, text);
-    for (size_t i = 0; i < json.len; i++) {
-        json.text[i] = json.text[i] == '\'' ? '"' : json.text[i] == '`' ? '\'' : json.text[i];
-    }
-    struct json_object *object = json_tokener_parse(json.text);
-    if (object == NULL) {
-        fail_msg("not JSON: %s", json.text);
-    }
-    str_clear(&issues_text);
-    *err = (struct err)ERR_INIT;
-    struct policy *policy = kind_ops(kind)->decode(object, &issues, err);
-    struct policy *again = kind_ops(kind)->decode(object, NULL, NULL);
-    json_object_put(object);
-    assert_int_equal(policy == NULL, again == NULL);
-    assert_true(policy == NULL || policy_equal(policy, again));
-    policy_free(again);
-    return policy;
-}
-
-static void
-print_nets(const char *what, const struct prefix *nets, size_t n, struct str *out)
-{
-    char text[PREFIX_TEXT_MAX];
-
-    for (size_t i = 0; i < n; i++) {
-        str_addf(out, "%s%s", i == 0 ? what : ",", prefix_format(&nets[i], text));
-    }
-}
-
-static void
-print_ports(const char *what, const struct port_range *ports, size_t n, struct str *out)
-{
-    for (size_t i = 0; i < n; i++) {
-        str_addf(out, "%s%u", i == 0 ? what : ",", ports[i].first);
-        if (ports[i].last != ports[i].first) {
-            str_addf(out, "-%u", ports[i].last);
-        }
-    }
-}
-
-static void
-print_names(const char *what, char *const *names, size_t n, struct str *out)
-{
-    for (size_t i = 0; i < n; i++) {
-        str_addf(out, "%s%s", i == 0 ? what : ",", names[i]);
-    }
-}
-
-static void
-print_peer(const char *what, const struct rule_peer *peer, struct str *out)
-{
-    AUTO(str) struct str text = STR_INIT;
-
-    if (peer->has_nets && peer->n_nets == 0) {
-        str_add(&text, " nets=none");
-    }
-    print_nets(" nets=", peer->nets, peer->n_nets, &text);
-    print_nets(" !nets=", peer->not_nets, peer->n_not_nets, &text);
-    if (peer->selector != NULL) {
-        str_addf(&text, " sel=<%s>", peer->selector);
-    }
-    if (peer->not_selector != NULL) {
-        str_addf(&text, " !sel=<%s>", peer->not_selector);
-    }
-    print_ports(" ports=", peer->ports, peer->n_ports, &text);
-    print_names(" names=", peer->named_ports, peer->n_named_ports, &text);
-    print_ports(" !ports=", peer->not_ports, peer->n_not_ports, &text);
-    print_names(" !names=", peer->not_named_ports, peer->n_not_named_ports, &text);
-    if (peer->service_name != NULL) {
-        str_addf(&text, " svc=%s/%s", peer->service_ns, peer->service_name);
-    }
-    if (text.len > 0) {
-        str_addf(out, " %s(%s)", what, text.text + 1);
-    }
-}
-
-static void
-print_number(const char *what, int number, struct str *out)
-{
-    if (number != RULE_ANY) {
-        str_addf(out, "%s%d", what, number);
-    }
-}
-
-static void
-print_rules(const char *direction, const struct policy_rule *rules, size_t n, struct str *out)
-{
-    static const char *const actions[] = {
-        [RULE_ALLOW] = "allow", [RULE_DENY] = "deny", [RULE_LOG] = "log", [RULE_PASS] = "pass"};
-
-    for (size_t i = 0; i < n; i++) {
-        str_addf(out, "\n%s %s", direction, actions[rules[i].action]);
-        print_number(" v", rules[i].family == 0 ? RULE_ANY : rules[i].family, out);
-        print_number(" p", rules[i].protocol, out);
-        print_number(" !p", rules[i].not_protocol, out);
-        print_number(" icmp", rules[i].icmp_type, out);
-        print_number("/", rules[i].icmp_code, out);
-        print_number(" !icmp", rules[i].not_icmp_type, out);
-        print_number("/", rules[i].not_icmp_code, out);
-        print_peer("src", &rules[i].source, out);
-        print_peer("dst", &rules[i].destination, out);
-        if (rules[i].comment != NULL) {
-            str_addf(out, " # %s", rules[i].comment);
-        }
-    }
-}
-
-static void
-print(const struct policy *policy, struct str *out)
-{
-    str_addf(out, "%s/%g", policy->tier, policy->order);
-    str_addf(out, " %s%s%s", policy->applies_ingress ? "in" : "",
-             policy->applies_ingress && policy->applies_egress ? "+" : "",
-             policy->applies_egress ? "out" : "");
-    str_addf(out, " [%s]", policy->selector);
-    str_add(out, policy->is_staged ? " staged" : "");
-    str_add(out, policy->is_untracked ? " untracked" : "");
-    str_add(out, policy->is_pre_dnat ? " prednat" : "");
-    str_add(out, policy->applies_on_forward ? " forward" : "");
-    str_add(out, policy->is_always_programmed ? " always" : "");
-    print_rules("in", policy->ingress, policy->n_ingress, out);
-    print_rules("out", policy->egress, policy->n_egress, out);
-}
-
-/* 'wanted' with ` for double quotes, as selectors have many of them. */
-static void
-gives(enum kind kind, const char *json, const char *wanted, const char *issue)
-{
-    AUTO(str) struct str text = STR_INIT;
-    struct err err;
-    struct policy *policy = decode(kind, json, &err);
-
-    if (policy == NULL) {
-        fail_msg("must not be refused: %s: %s", json, err.text);
-        return;
-    }
-    print(policy, &text);
-    policy_free(policy);
-    for (size_t i = 0; i < text.len; i++) {
-        text.text[i] = text.text[i] == '"' ? '`' : text.text[i];
-    }
-    if (strcmp(text.text, wanted) != 0) {
-        fail_msg("of %s\nis     %s\nwanted %s", json, text.text, wanted);
-    }
-    if (issue == NULL ? issues_text.len > 0 : strstr(str_text(&issues_text), issue) == NULL) {
-        fail_msg("of %s\nissues: '%s', wanted '%s'", json, str_text(&issues_text),
-                 issue != NULL ? issue : "");
-    }
-}
-
-static void
-refuses(enum kind kind, const char *json, const char *reason)
-{
-    struct err err;
-    struct policy *policy = decode(kind, json, &err);
-
-    if (policy != NULL) {
-        fail_msg("must be refused: %s", json);
-    }
-    if (strstr(err.text, reason) == NULL) {
-        fail_msg("of %s: '%s' does not say '%s'", json, err.text, reason);
-    }
-}
-
-/* One rule in a policy of the kind, where @ stands; what comes behind the head is wanted. */
-struct rule_case {
-    const char *rule, *wanted, *issue;
-};
-
-static void
-rules_give(enum kind kind, const char *head_json, const char *head, const struct rule_case *cases,
-           size_t n)
-{
-    const char *hole = strchr(head_json, '@');
-
-    for (size_t i = 0; i < n; i++) {
-        AUTO(str) struct str json = STR_INIT;
-        AUTO(str) struct str wanted = STR_INIT;
-
-        str_add_bytes(&json, head_json, (size_t)(hole - head_json));
-        str_addf(&json, "%s%s", cases[i].rule, hole + 1);
-        str_addf(&wanted, "%s%s%s", head, cases[i].wanted[0] != '\0' ? "\n" : "", cases[i].wanted);
-        gives(kind, json.text, wanted.text, cases[i].issue);
-    }
-}
+#include "test/unit/model/policy_text.h"
 
 /* ---- networking.k8s.io NetworkPolicy -------------------------------------------------------- */
 
@@ -425,6 +207,195 @@ a_network_policy_for_nobody_knows_whom_closes_its_namespace(void **state)
     refuses(KIND_NETWORKPOLICY, META ",'spec':[]}", "spec: an object is wanted, here is a list");
 }
 
+static void
+peers_times_ports_cannot_grow_without_end(void **state)
+{
+    AUTO(str) struct str json = STR_INIT;
+    struct err err;
+
+    (void)state;
+    str_add(&json, META ",'spec':{'ingress':[{'from':[");
+    for (size_t i = 0; i < 20000; i++) {
+        str_addf(&json, "%s{'podSelector':{}}", i > 0 ? "," : "");
+    }
+    str_add(&json, "],'ports':[");
+    for (size_t i = 0; i < 20000; i++) {
+        str_addf(&json, "%s{'port':%zu}", i > 0 ? "," : "", 2 * i + 1);
+    }
+    str_add(&json, "]},{}]}}");
+    struct policy *policy = decode(KIND_NETWORKPOLICY, json.text, &err);
+    assert_non_null(policy);
+    assert_int_equal(policy->n_ingress, 3);
+    assert_int_equal(policy->ingress[2].destination.n_ports, 20000);
+    assert_non_null(strstr(str_text(&issues_text),
+                           "spec.ingress[0]: rules, networks and ports are more than 65536"));
+    policy_free(policy);
+}
+
+/* ---- policy.networking.k8s.io ClusterNetworkPolicy ------------------------------------------ */
+
+#define CLUSTER \
+    "{'metadata':{'name':'x'},'spec':{'tier':'Admin','priority':7,'subject':{'namespaces':{}}"
+#define CLUSTER_SELECTOR "[(" K8S " && has(projectcalico.org/namespace))]"
+
+static void
+a_cluster_network_policy_is_for_pods_and_has_its_tier(void **state)
+{
+    static const struct {
+        const char *spec, *wanted;
+    } cases[] = {
+        {"'tier':'Admin','priority':0,'subject':{'namespaces':{}}",
+         "kube-admin/0  " CLUSTER_SELECTOR},
+        {"'tier':'Baseline','priority':1000,'subject':{'namespaces':{'matchLabels':{'a':'b'}}}",
+         "kube-baseline/1000  [(" K8S " && pcns.a == `b`)]"},
+        {"'tier':'Admin','priority':1,'subject':{'pods':{'namespaceSelector':{},'podSelector':{"
+         "'matchLabels':{'a':'b'}}}}",
+         "kube-admin/1  [(" K8S " && has(projectcalico.org/namespace) && a == `b`)]"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO(str) struct str json = STR_INIT;
+        str_addf(&json, "{'metadata':{'name':'x'},'spec':{%s}}", cases[i].spec);
+        gives(KIND_CLUSTERNETWORKPOLICY, json.text, cases[i].wanted, NULL);
+    }
+    gives(KIND_CLUSTERNETWORKPOLICY, CLUSTER ",'targets':[]}}", "kube-admin/7  " CLUSTER_SELECTOR,
+          "spec.targets: is not supported; it is ignored");
+}
+
+static void
+a_cluster_network_policy_that_cannot_be_placed_is_refused(void **state)
+{
+    static const char *const bad[][2] = {
+        {"", "spec.tier: is missing"},
+        {"'tier':'Admin'", "spec.priority: is missing"},
+        {"'tier':'Admin','priority':1001", "spec.priority: 1001 is not from 0 to 1000"},
+        {"'tier':'Admin','priority':-1", "spec.priority: -1 is not from 0 to 1000"},
+        {"'tier':'Admin','priority':1.5", "spec.priority: a number is wanted"},
+        {"'tier':'Admin','priority':1", "spec.subject: is missing"},
+        {"'tier':'Admin','priority':1,'subject':{}", "spec.subject: must have one member, not 0"},
+        {"'tier':'Admin','priority':1,'subject':{'namespaces':{},'pods':{}}",
+         "spec.subject: must have one member, not 2"},
+        {"'tier':'Admin','priority':1,'subject':{'nodes':{}}",
+         "spec.subject: is neither namespaces nor pods"},
+        {"'tier':'Admin','priority':1,'subject':{'namespaces':{'matchLabels':7}}",
+         "spec.subject.namespaces.matchLabels: an object is wanted"},
+        {"'tier':'Admin','priority':1,'subject':{'pods':{'podSelector':{}}}",
+         "spec.subject.pods.namespaceSelector: is missing"},
+        {"'tier':'Default','priority':1,'subject':{'namespaces':{}}",
+         "spec.tier: 'Default' is not Admin or Baseline"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        AUTO(str) struct str json = STR_INIT;
+        str_addf(&json, "{'metadata':{'name':'x'},'spec':{%s}}", bad[i][0]);
+        refuses(KIND_CLUSTERNETWORKPOLICY, json.text, bad[i][1]);
+    }
+}
+
+static void
+rules_of_a_cluster_network_policy_are_peers_times_protocols(void **state)
+{
+#define ANY_NS "(" K8S " && has(projectcalico.org/namespace))"
+    static const struct rule_case cases[] = {
+        {"{'action':'Accept','to':[{'namespaces':{}}]}", "out allow dst(sel=<" ANY_NS ">)", NULL},
+        {"{'name':'a b','action':'Deny','to':[{'pods':{'namespaceSelector':{'matchLabels':{'n':'1'"
+         "}},'podSelector':{'matchLabels':{'a':'b'}}}}]}",
+         "out deny dst(sel=<(" K8S " && pcns.n == `1` && a == `b`)>) # a b", NULL},
+        {"{'action':'Pass','to':[{'networks':['10.0.0.0/8','fd00::/8']}]}",
+         "out pass dst(nets=10.0.0.0/8,fd00::/8)", NULL},
+        {"{'action':'Deny','to':[{'networks':['0.0.0.0/0']},{'namespaces':{}}],'protocols':["
+         "{'tcp':{'destinationPort':{'number':80}}},"
+         "{'tcp':{'destinationPort':{'range':{'start':81,'end':90}}}},"
+         "{'udp':{'destinationPort':{'number':53}}},"
+         "{'sctp':{'destinationPort':{'range':{'start':1,'end':65535}}}}]}",
+         "out deny p6 dst(nets=0.0.0.0/0 ports=80-90)\n"
+         "out deny p17 dst(nets=0.0.0.0/0 ports=53)\n"
+         "out deny p132 dst(nets=0.0.0.0/0 ports=1-65535)\n"
+         "out deny p6 dst(sel=<" ANY_NS "> ports=80-90)\n"
+         "out deny p17 dst(sel=<" ANY_NS "> ports=53)\n"
+         "out deny p132 dst(sel=<" ANY_NS "> ports=1-65535)",
+         NULL},
+        {"{'action':'Accept','to':[{'namespaces':{}}],'protocols':[{'destinationNamedPort':'w'}]}",
+         "out allow p6 dst(sel=<" ANY_NS "> names=w)\n"
+         "out allow p17 dst(sel=<" ANY_NS "> names=w)\n"
+         "out allow p132 dst(sel=<" ANY_NS "> names=w)",
+         NULL},
+    };
+
+    (void)state;
+    rules_give(KIND_CLUSTERNETWORKPOLICY, CLUSTER ",'egress':[@]}}",
+               "kube-admin/7 out " CLUSTER_SELECTOR, cases, ARRAY_LEN(cases));
+}
+
+/* What is wrong with a rule, without its action. */
+static const char *const bad_cluster_rules[][2] = {
+    {"'to':[]", "spec.egress[0].to: is empty"},
+    {"'to':{}", "spec.egress[0].to: a list is wanted"},
+    {"'name':'x'", "spec.egress[0].to: is missing"},
+    {"'to':[{'namespaces':{}}],'name':7", "spec.egress[0].name: a string is wanted"},
+    {"'to':[{'namespaces':{}}],'from':[]", "spec.egress[0].from: is not supported"},
+    {"'to':[{'namespaces':{}},{}]", "spec.egress[0].to[1]: must have one member, not 0"},
+    {"'to':[{'namespaces':null}]", "spec.egress[0].to[0]: names no peer"},
+    {"'to':[{'namespaces':{},'networks':['10.0.0.0/8']}]", "to[0]: must have one member, not 2"},
+    {"'to':[{'nodes':{}}]", "spec.egress[0].to[0].nodes: is not supported"},
+    {"'to':[{'domainNames':['a.b']}]", "spec.egress[0].to[0].domainNames: is not supported"},
+    {"'to':[{'namespaces':{'matchLabels':{'a':7}}}]", "to[0].namespaces.matchLabels.a: a string"},
+    {"'to':[{'namespaces':{'sameLabels':['a']}}]", "to[0].namespaces.sameLabels: is not supported"},
+    {"'to':[{'pods':{'podSelector':{},'namespaceSelector':{},'x':1}}]", "pods.x: is not supported"},
+    {"'to':[{'pods':{'namespaceSelector':{}}}]", "to[0].pods.podSelector: is missing"},
+    {"'to':[{'networks':[]}]", "spec.egress[0].to[0].networks: is empty"},
+    {"'to':[{'networks':['10.0.0.0/33']}]", "spec.egress[0].to[0].networks[0]: '10.0.0.0/33'"},
+    {"'to':[{'networks':[7]}]", "spec.egress[0].to[0].networks[0]: a string is wanted"},
+    {"'to':[{'namespaces':{}}],'protocols':7", "spec.egress[0].protocols: a list is wanted"},
+    {"'to':[{'namespaces':{}}],'protocols':[{}]", "protocols[0]: must have one member, not 0"},
+    {"'to':[{'namespaces':{}}],'protocols':[7]", "protocols[0]: an object is wanted"},
+    {"'to':[{'namespaces':{}}],'protocols':[{'icmp':{}}]", "protocols[0]: is not tcp, udp, sctp"},
+    {"'to':[{'namespaces':{}}],'protocols':[{'tcp':{}}]", "tcp.destinationPort: is missing"},
+    {"'to':[{'namespaces':{}}],'protocols':[{'tcp':{'sourcePort':{}}}]", "tcp.sourcePort: is not"},
+    {"'to':[{'namespaces':{}}],'protocols':[{'tcp':{'destinationPort':{}}}]",
+     "tcp.destinationPort: needs either number or range"},
+    {"'to':[{'namespaces':{}}],'protocols':[{'tcp':{'destinationPort':{'number':0}}}]",
+     "tcp.destinationPort.number: 0 is not from 1 to 65535"},
+    {"'to':[{'namespaces':{}}],'protocols':[{'udp':{'destinationPort':{'range':{'start':9,'end':8}}"
+     "}}]",
+     "udp.destinationPort.range.end: 8 is not from 9 to 65535"},
+    {"'to':[{'namespaces':{}}],'protocols':[{'udp':{'destinationPort':{'range':{'start':9}}}}]",
+     "udp.destinationPort.range.end: is missing"},
+    {"'to':[{'namespaces':{}}],'protocols':[{'destinationNamedPort':'a b'}]",
+     "protocols[0].destinationNamedPort: 'a b' is not the name of a port"},
+    {"'to':[{'networks':['10.0.0.0/8']}],'protocols':[{'destinationNamedPort':'a'}]",
+     "protocols[0].destinationNamedPort: networks have no ports with names"},
+};
+
+static void
+a_cluster_rule_that_is_not_understood_fails_as_its_api_says(void **state)
+{
+    static const char *const actions[] = {"Accept", "Deny", "Pass"};
+
+    (void)state;
+    for (size_t i = 0; i < 3 * ARRAY_LEN(bad_cluster_rules); i++) {
+        AUTO(str) struct str rule = STR_INIT;
+        bool is_left_out = i % 3 == 0;
+        const char *const *bad = bad_cluster_rules[i / 3];
+        str_addf(&rule, "{'action':'%s',%s}", actions[i % 3], bad[0]);
+        const struct rule_case one = {rule.text, is_left_out ? "" : "out deny", bad[1]};
+        rules_give(KIND_CLUSTERNETWORKPOLICY, CLUSTER ",'egress':[@]}}",
+                   is_left_out ? "kube-admin/7  " CLUSTER_SELECTOR
+                               : "kube-admin/7 out " CLUSTER_SELECTOR,
+                   &one, 1);
+    }
+    const struct rule_case others[] = {
+        {"{'action':'Allow'}", "in deny", "spec.ingress[0].action: 'Allow' is not Accept"},
+        {"{'from':[]}", "in deny", "spec.ingress[0].action: is missing"},
+        {"{'action':'Pass','from':[{'networks':['10.0.0.0/8']}]}", "in deny",
+         "spec.ingress[0].from[0].networks: is not supported"},
+    };
+    rules_give(KIND_CLUSTERNETWORKPOLICY, CLUSTER ",'ingress':[@]}}",
+               "kube-admin/7 in " CLUSTER_SELECTOR, others, ARRAY_LEN(others));
+}
+
 int
 main(void)
 {
@@ -435,6 +406,11 @@ main(void)
         cmocka_unit_test(egress_of_a_network_policy_has_peer_and_ports_at_one_end),
         cmocka_unit_test(what_a_network_policy_does_not_say_clearly_allows_nothing),
         cmocka_unit_test(a_network_policy_for_nobody_knows_whom_closes_its_namespace),
+        cmocka_unit_test(peers_times_ports_cannot_grow_without_end),
+        cmocka_unit_test(a_cluster_network_policy_is_for_pods_and_has_its_tier),
+        cmocka_unit_test(a_cluster_network_policy_that_cannot_be_placed_is_refused),
+        cmocka_unit_test(rules_of_a_cluster_network_policy_are_peers_times_protocols),
+        cmocka_unit_test(a_cluster_rule_that_is_not_understood_fails_as_its_api_says),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
