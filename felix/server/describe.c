@@ -53,6 +53,23 @@ describe_direction(enum direction direction)
     return direction == INGRESS ? "ingress" : "egress";
 }
 
+const char *
+describe_reason(enum drop_reason reason)
+{
+    static const char *const names[N_DROP_REASONS] = {
+        [DROP_BY_RULE] = "rule",
+        [DROP_BY_TIER] = "tier",
+        [DROP_BY_NO_PROFILE] = "no-profile",
+        [DROP_REFUSED] = "refused",
+        [DROP_UNKNOWN] = "unknown-interface",
+        [DROP_TO_HOST] = "to-host",
+        [DROP_SERVICE_LOOP] = "service-loop",
+        [DROP_INVALID] = "invalid",
+    };
+
+    return names[reason];
+}
+
 /* ---- one end
  * ---------------------------------------------------------------------------------- */
 

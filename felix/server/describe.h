@@ -2,6 +2,7 @@
 #pragma once
 
 #include "felix/policy.h"
+#include "felix/rules/drop_tag.h"
 #include "lib/base/str.h"
 
 /* "NetworkPolicy"; Calico's of the same kind is "NetworkPolicy.projectcalico.org". */
@@ -12,3 +13,5 @@ void describe_policy(const struct policy *policy, struct str *out);
 void describe_rule(const struct policy_rule *rule, struct str *out);
 const char *describe_action(enum rule_action action);     /* "allow" */
 const char *describe_direction(enum direction direction); /* "ingress" */
+/* "rule" "tier" "no-profile" "refused" "unknown-interface" "to-host" "service-loop" "invalid" */
+const char *describe_reason(enum drop_reason reason);

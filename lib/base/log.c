@@ -94,31 +94,60 @@ add_escaped(struct str *line, const char *text, bool json)
     }
 }
 
+/* Up to the text's end; the line is open. */
+static void
+begin_line(struct str *line, enum log_level level, const char *module, const char *text)
+{
+    char now[32];
+
+    clock_rfc3339(now, sizeof now);
+    if (log_state.format == LOG_JSON) {
+        str_addf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"msg\":\"", now,
+                 level_names[level], module);
+        add_escaped(line, text, true);
+        str_add_char(line, '"');
+    } else {
+        str_addf(line, "%s %-5s %s: ", now, level_names[level], module);
+        add_escaped(line, text, false);
+    }
+}
+
+/* One write per line, so lines of several processes on one file do not mix. */
+static void
+end_line(struct str *line)
+{
+    str_add(line, log_state.format == LOG_JSON ? "}\n" : "\n");
+    ssize_t written = write(STDERR_FILENO, line->text, line->len);
+    (void)written;
+}
+
 void
 log_write(enum log_level level, const char *module, const char *format, ...)
 {
     AUTO(str) struct str text = STR_INIT;
     AUTO(str) struct str line = STR_INIT;
-    char now[32];
     va_list args;
 
     va_start(args, format);
     str_vaddf(&text, format, args);
     va_end(args);
-    clock_rfc3339(now, sizeof now);
+    begin_line(&line, level, module, str_text(&text));
+    end_line(&line);
+}
+
+void
+log_write_object(enum log_level level, const char *module, const char *text, const char *key,
+                 const char *json)
+{
+    AUTO(str) struct str line = STR_INIT;
+
+    begin_line(&line, level, module, text);
     if (log_state.format == LOG_JSON) {
-        str_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"msg\":\"", now,
-                 level_names[level], module);
-        add_escaped(&line, str_text(&text), true);
-        str_add(&line, "\"}\n");
+        str_addf(&line, ",\"%s\":%s", key, json);
     } else {
-        str_addf(&line, "%s %-5s %s: ", now, level_names[level], module);
-        add_escaped(&line, str_text(&text), false);
-        str_add(&line, "\n");
+        str_addf(&line, " %s", json);
     }
-    /* One write per line, so lines of several processes on one file do not mix. */
-    ssize_t written = write(STDERR_FILENO, line.text, line.len);
-    (void)written;
+    end_line(&line);
 }
 
 bool

@@ -35,6 +35,10 @@ MUST_CHECK bool log_level_parse(const char *text, enum log_level *ret_level, str
 void log_module_level(const char *module, enum log_level level);
 bool log_enabled(enum log_level level, const char *module);
 void log_write(enum log_level level, const char *module, const char *format, ...) PRINTF_LIKE(3, 4);
+/* A line with a JSON object: behind the text, or as a member 'key' where lines are JSON. 'json' is
+ * well-formed and has no newline. */
+void log_write_object(enum log_level level, const char *module, const char *text, const char *key,
+                      const char *json);
 /* True when the place may log now. */
 bool log_limit_pass(struct log_limit *limit, uint32_t period_s, uint32_t *ret_n_held);
 

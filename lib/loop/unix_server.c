@@ -32,6 +32,7 @@ struct client {
     uint64_t n_unanswered;
     bool is_cut;
     bool is_ending; /* cut when everything is written */
+    bool is_kept;   /* however long it is silent */
 };
 
 struct answer {
@@ -85,7 +86,7 @@ on_idle(uv_timer_t *timer)
     struct client *client = timer->data;
 
     /* Who waits for us is not idle. */
-    if (client->n_unanswered > 0) {
+    if (client->n_unanswered > 0 || client->is_kept) {
         uv_timer_start(timer, on_idle, client->server->spec.idle_ms, 0);
     } else {
         cut(client);
@@ -214,6 +215,16 @@ unix_server_send(struct unix_server *server, uint64_t client_id, const char *tex
         client->n_queued -= len + 1;
         free(answer);
         cut(client);
+    }
+}
+
+void
+unix_server_keep(struct unix_server *server, uint64_t client_id)
+{
+    struct client *client = table_get_bytes(server->clients, &client_id, sizeof client_id);
+
+    if (client) {
+        client->is_kept = true;
     }
 }
 

@@ -34,6 +34,8 @@ MUST_CHECK bool unix_server_new(uv_loop_t *loop, const struct unix_server_spec *
                                 struct unix_server **ret_server, struct err *err);
 /* Sends 'text' and a newline; 'text' has none. */
 void unix_server_send(struct unix_server *server, uint64_t client, const char *text, size_t len);
+/* The client follows something: it is not cut off for being idle. */
+void unix_server_keep(struct unix_server *server, uint64_t client);
 /* Cuts the client off once its answers are sent. */
 void unix_server_close(struct unix_server *server, uint64_t client);
 size_t unix_server_n_clients(const struct unix_server *server);

@@ -210,6 +210,35 @@ server_waits_for_its_own_late_answer(void **state)
 }
 
 static void
+server_keeps_who_follows_however_silent(void **state)
+{
+    struct fixture fixture;
+    char text[8];
+
+    (void)state;
+    setup(&fixture);
+    fixture.is_echo = false;
+    int fd = client_new(&fixture), other = client_new(&fixture);
+    say(fd, "q\n");
+    while (fixture.last_client == 0) {
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    }
+    unix_server_keep(fixture.server, fixture.last_client);
+    unix_server_send(fixture.server, fixture.last_client, "yes", 3);
+    assert_int_equal(hear(&fixture, fd, text, 4), 4);
+    assert_int_equal(hear(&fixture, other, text, 1), -1); /* cut off: it is idle */
+    assert_int_equal(unix_server_n_clients(fixture.server), 1);
+    unix_server_send(fixture.server, fixture.last_client, "more", 4);
+    assert_int_equal(hear(&fixture, fd, text, 5), 5);
+    close(fd);
+    close(other);
+    while (fixture.n_gone < 2) {
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    }
+    teardown(&fixture);
+}
+
+static void
 server_refuses_a_live_socket_and_replaces_a_dead_one(void **state)
 {
     struct fixture fixture;
@@ -239,6 +268,7 @@ main(void)
         cmocka_unit_test(server_cuts_off_a_line_without_end),
         cmocka_unit_test(server_turns_away_too_many_and_idle_ones),
         cmocka_unit_test(server_waits_for_its_own_late_answer),
+        cmocka_unit_test(server_keeps_who_follows_however_silent),
         cmocka_unit_test(server_refuses_a_live_socket_and_replaces_a_dead_one),
     };
 
