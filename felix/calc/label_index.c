@@ -42,7 +42,8 @@ struct parent {
 };
 
 struct group {
-    char *key; /* own labels and parents, as text */
+    char *key; /* own labels and parents, see group_key() */
+    size_t key_len;
     struct labels own;
     struct parent *parents[INDEX_PARENTS_MAX];
     struct labels effective;
@@ -76,6 +77,7 @@ struct label_index {
     struct table *postings; /* key NUL value -> posting */
     selector_vec unanchored;
     size_t n_items, n_selectors;
+    uint64_t n_evaluated;
 };
 
 /* ---- postings ----------------------------------------------------------------------------------
@@ -188,8 +190,10 @@ compare_matches(const void *a, const void *b)
 }
 
 static void
-consider(const struct group *group, const selector_vec *candidates, match_vec *ret_matches)
+consider(struct label_index *index, const struct group *group, const selector_vec *candidates,
+         match_vec *ret_matches)
 {
+    index->n_evaluated += candidates->n;
     VEC_FOREACH (candidates, it) {
         if (selector_matches((*it)->selector, labels_lookup, &group->effective)) {
             VEC_PUSH(ret_matches, (struct match){.selector = *it});
@@ -203,12 +207,12 @@ group_evaluate(struct label_index *index, const struct group *group, match_vec *
 {
     size_t n = 0;
 
-    consider(group, &index->unanchored, ret_matches);
+    consider(index, group, &index->unanchored, ret_matches);
     for (size_t i = 0; i < group->effective.n; i++) {
         const struct label *label = &group->effective.items[i];
         const struct posting *posting = posting_find(index, label->key, label->value, false);
         if (posting != NULL) {
-            consider(group, &posting->anchored, ret_matches);
+            consider(index, group, &posting->anchored, ret_matches);
         }
     }
     if (ret_matches->n == 0) {
@@ -340,33 +344,36 @@ effective_labels(const struct group *group)
     return labels;
 }
 
-/* Texts with their lengths: no label can be mistaken for another's end. */
+/* Texts with the NULs that end them: no label can be mistaken for another's end, and no label has
+ * an empty key, so parents are not mistaken for labels. */
 static void
 group_key(const struct labels *own, const char *const parents[], struct str *out)
 {
     for (size_t i = 0; i < own->n; i++) {
-        str_addf(out, "%zu %s %zu %s ", strlen(own->items[i].key), own->items[i].key,
-                 strlen(own->items[i].value), own->items[i].value);
+        str_add_bytes(out, own->items[i].key, strlen(own->items[i].key) + 1);
+        str_add_bytes(out, own->items[i].value, strlen(own->items[i].value) + 1);
     }
+    str_add_bytes(out, "", 1);
     for (size_t i = 0; i < INDEX_PARENTS_MAX && parents[i] != NULL; i++) {
-        str_addf(out, "^%zu %s ", strlen(parents[i]), parents[i]);
+        str_add_bytes(out, parents[i], strlen(parents[i]) + 1);
     }
 }
 
 static struct group *
-group_new(struct label_index *index, const char *key, const struct labels *own,
+group_new(struct label_index *index, const struct str *key, const struct labels *own,
           const char *const parents[])
 {
     struct group *group = NEW(struct group);
 
-    group->key = xstrdup(key);
+    group->key = xmemdup(key->text, key->len);
+    group->key_len = key->len;
     group->own = labels_from(own->items, own->n);
     for (size_t i = 0; i < INDEX_PARENTS_MAX && parents[i] != NULL; i++) {
         group->parents[i] = parent_get(index, parents[i]);
         VEC_PUSH(&group->parents[i]->groups, group);
     }
     group->effective = effective_labels(group);
-    table_put(index->groups, key, group);
+    table_put_bytes(index->groups, key->text, key->len, group);
     group_post(index, group);
     group_evaluate(index, group, &group->matches);
     matches_enter(group);
@@ -379,8 +386,8 @@ group_get(struct label_index *index, const struct labels *own, const char *const
     AUTO(str) struct str key = STR_INIT;
 
     group_key(own, parents, &key);
-    struct group *group = table_get(index->groups, str_text(&key));
-    return group != NULL ? group : group_new(index, str_text(&key), own, parents);
+    struct group *group = table_get_bytes(index->groups, key.text, key.len);
+    return group != NULL ? group : group_new(index, &key, own, parents);
 }
 
 static void
@@ -414,7 +421,7 @@ group_put_away(struct label_index *index, struct group *group)
         groups_take_out(&group->parents[i]->groups, group);
         parent_put_away(index, group->parents[i]);
     }
-    table_take(index->groups, group->key);
+    table_take_bytes(index->groups, group->key, group->key_len);
     group_free(group);
 }
 
@@ -586,6 +593,7 @@ anchor_of(const struct selector *selector, struct selector_required *ret_anchor)
 static void
 selector_try(struct label_index *index, struct index_selector *selector, struct group *group)
 {
+    index->n_evaluated++;
     if (!selector_matches(selector->selector, labels_lookup, &group->effective)) {
         return;
     }
@@ -694,12 +702,19 @@ label_index_each_selector(const struct label_index *index, const struct index_it
     }
 }
 
+const void *
+label_index_group(const struct index_item *item)
+{
+    return item->group;
+}
+
 struct label_index_stats
 label_index_stats(const struct label_index *index)
 {
     return (struct label_index_stats){.n_items = index->n_items,
                                       .n_groups = table_count(index->groups),
-                                      .n_selectors = index->n_selectors};
+                                      .n_selectors = index->n_selectors,
+                                      .n_evaluated = index->n_evaluated};
 }
 
 struct label_index *

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/model/labels.h"
 #include "lib/selector/selector.h"
@@ -58,7 +59,11 @@ void label_index_each_item(const struct index_selector *selector,
 void label_index_each_selector(const struct label_index *index, const struct index_item *item,
                                void (*each)(void *owner, void *selector), void *owner);
 
+/* Items with the same value match the same selectors; valid until the index changes. */
+const void *label_index_group(const struct index_item *item);
+
 struct label_index_stats {
     size_t n_items, n_groups, n_selectors;
+    uint64_t n_evaluated; /* pairs of selector and group, ever */
 };
 struct label_index_stats label_index_stats(const struct label_index *index);
