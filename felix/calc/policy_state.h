@@ -54,3 +54,35 @@ const struct policy_endpoint *policy_state_endpoint(const struct policy_state *s
                                                     const char *ifname);
 const struct policy_endpoint *policy_state_endpoint_by_ip(const struct policy_state *state,
                                                           const struct ip *ip);
+/* The same by its key, "pod namespace/name" or "host name". */
+const struct policy_endpoint *policy_state_endpoint_by_key(const struct policy_state *state,
+                                                           const char *key);
+/* What ids in chains and drop tags stand for; NULL when it is not (or no longer) in force. */
+const struct active_policy *policy_state_policy_by_id(const struct policy_state *state,
+                                                      const char *id);
+const struct verdict_list *policy_state_list_by_id(const struct policy_state *state,
+                                                   const char *id);
+
+/* All that is in force, for rendering it anew and for showing it; NULL calls are left out. */
+struct policy_state_visitor {
+    void (*set)(void *owner, const struct policy_set *set, size_t n_members);
+    void (*policy)(void *owner, const struct active_policy *policy);
+    void (*list)(void *owner, const struct verdict_list *list);
+    void (*endpoint)(void *owner, const struct policy_endpoint *endpoint);
+    void *owner;
+};
+void policy_state_visit(const struct policy_state *state,
+                        const struct policy_state_visitor *visitor);
+
+struct policy_state_stats {
+    size_t n_policies; /* of the cluster */
+    size_t n_active_policies, n_lists, n_endpoints, n_sets;
+    size_t n_selectors; /* distinct texts, of rules and of policies */
+    /* Work done since the beginning: what an event costs. */
+    uint64_t n_selectors_evaluated; /* against groups of equal items */
+    uint64_t n_members_counted;     /* references to members of sets, more or less */
+    uint64_t n_policies_resolved;   /* looked at by a flush */
+    uint64_t n_endpoints_resolved;  /* groups of equal endpoints whose policies were sorted */
+    uint64_t n_lists_built;
+};
+struct policy_state_stats policy_state_stats(const struct policy_state *state);
