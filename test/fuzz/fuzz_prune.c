@@ -23,6 +23,25 @@ same(struct json_object *a, struct json_object *b)
 }
 
 static void
+compare_name(struct json_object *whole, struct json_object *pruned)
+{
+    struct json_object *a = NULL;
+    struct json_object *b = NULL;
+
+    if (!json_object_is_type(whole, json_type_object)) {
+        if (!same(whole, pruned)) {
+            abort();
+        }
+        return;
+    }
+    json_object_object_get_ex(whole, "name", &a);
+    json_object_object_get_ex(pruned, "name", &b);
+    if (!same(a, b)) {
+        abort();
+    }
+}
+
+static void
 compare(struct json_object *whole, struct json_object *pruned)
 {
     struct json_object *a = NULL;
@@ -38,15 +57,16 @@ compare(struct json_object *whole, struct json_object *pruned)
         json_object_object_get_ex(pruned, "metadata", &b)) {
         abort();
     }
-    if (!json_object_is_type(a, json_type_object)) {
+    if (!json_object_is_type(a, json_type_array)) {
+        compare_name(a, b);
         return;
     }
-    struct json_object *name_a = NULL;
-    struct json_object *name_b = NULL;
-    json_object_object_get_ex(a, "name", &name_a);
-    json_object_object_get_ex(b, "name", &name_b);
-    if (!same(name_a, name_b)) {
+    size_t n = json_object_array_length(a);
+    if (!json_object_is_type(b, json_type_array) || json_object_array_length(b) != n) {
         abort();
+    }
+    for (size_t i = 0; i < n; i++) {
+        compare_name(json_object_array_get_idx(a, i), json_object_array_get_idx(b, i));
     }
 }
 
