@@ -207,7 +207,7 @@ def test_policies_are_a_union_and_directions_are_independent():
 
 
 @pytest.mark.parametrize("spec,ingress,egress", [
-    ({}, False, True), ({"egress": [{}]}, False, True), ({"policyTypes": ["Egress"]}, True, False),
+    ({}, False, True), ({"egress": [{"ports": [{"port": 1}]}]}, False, False), ({"policyTypes": ["Egress"]}, True, False),
     ({"policyTypes": ["Ingress"], "egress": [{"ports": [{"port": 1}]}]}, False, True), (BOTH, False, False)])
 def test_policy_types(spec, ingress, egress):
     objects = [knp(**ONE, **spec)]

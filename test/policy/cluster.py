@@ -27,10 +27,10 @@ def parse_net(text):
 
 
 def labels_of(obj):
-    """Labels of the object, with those that Calico's v3 API keeps in an annotation."""
+    """Labels of the object; where Calico's API server wrote it, they are in an annotation."""
     metadata = obj["metadata"]
-    kept = json.loads((metadata.get("annotations") or {}).get(METADATA_ANNOTATION) or "{}")
-    return {**(metadata.get("labels") or {}), **(kept.get("labels") or {})}
+    kept = (metadata.get("annotations") or {}).get(METADATA_ANNOTATION)
+    return dict((json.loads(kept) if kept else metadata).get("labels") or {})
 
 
 class Item:
@@ -89,7 +89,7 @@ class Cluster:
 
     def __init__(self, objects):
         self.namespaces, self.accounts, self.slices = {}, {}, []
-        self.items, self.issues = [], []
+        self.items, self.issues, self._pods = [], [], {}
         for obj in objects:
             metadata = obj["metadata"]
             if obj["kind"] == "Namespace":
@@ -157,7 +157,9 @@ class Cluster:
     # ---- questions
     def pod_of(self, ip):
         """The pod with this address, None."""
-        return next((item for item in self.items if item.is_pod and item.covers(ip)), None)
+        if ip not in self._pods:
+            self._pods[ip] = next((item for item in self.items if item.is_pod and item.covers(ip)), None)
+        return self._pods[ip]
 
     def addresses_of_service(self, ns, name):
         """{(ip, protocol, port)} and {ip} of the service's endpoints, ready or not."""

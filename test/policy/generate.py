@@ -12,11 +12,11 @@ rules a direction.
 import random
 
 from .generate_rules import RuleGenerator, chance
-from .oracle import packet
+from .oracle import address, packet
 
 NAMESPACES = ("x", "y", "z")
 PODS = ("a", "b", "c")
-NODE, OTHER_NODE = "a1", "a2"
+NODE, OTHER_NODE = "a1", "elsewhere"
 CRD = "crd.projectcalico.org/v1"
 LABELS = {"app": ("web", "db", "cache"), "tier": ("front", "back"), "env": ("prod", "dev")}
 ACCOUNTS = {"a": "default", "b": "builder", "c": "default"}
@@ -61,9 +61,10 @@ class Case:
     def packets(self):
         """Between the nine pods, a pod of another node and addresses outside; some with rare contents."""
         rng = random.Random(f"packets {self.seed}")
-        own = {ip for ips in self.pod_ips.values() for ip in ips}
+        own = [ip for ips in self.pod_ips.values() for ip in ips]
+        inside = {address(ip) for ip in own}
         found = packets_between([*own, *self.far_ips, *OUTSIDE])
-        found = [p for p in found if str(p.source) in own or str(p.destination) in own]
+        found = [p for p in found if p.source in inside or p.destination in inside]
         for p in rng.sample(found, 60):
             six = p.source.version == 6
             found.append(rng.choice((
@@ -73,14 +74,16 @@ class Case:
                 p._replace(protocol=58 if six else 1, icmp_type=rng.choice((0, 3, 8, 128, 129)),
                            icmp_code=rng.choice((0, 1, 3)), source_port=0, destination_port=0),
                 p._replace(protocol=rng.choice((2, 47, 136)), source_port=0, destination_port=0))))
-        return sorted(found, key=lambda p: tuple(map(str, p)))
+        return found
 
 
 class Generator:
-    """`pod_ips`: {(namespace, pod): [addresses]}; the rest of the cluster is made around them."""
+    """`pod_ips`: {(namespace, pod): [addresses]}, `nodes`: {(namespace, pod): node} where a lab has them; the
+    rest of the cluster is made around them. `is_wild`: also what an API server would not let a lab do, such as a
+    pod without its namespace."""
 
-    def __init__(self, seed, pod_ips=None, node=NODE):
-        self.seed, self.node = seed, node
+    def __init__(self, seed, pod_ips=None, nodes=None, is_wild=False):
+        self.seed, self.nodes, self.is_wild = seed, nodes or {}, is_wild
         self.rng = random.Random(f"case {seed}")
         self.pod_ips = pod_ips or default_ips()
         self.far_ips = ["10.66.0.9", "fd00:66::9"]
@@ -93,6 +96,9 @@ class Generator:
         return Case(self.seed, objects, self.pod_ips, self.far_ips)
 
     # ---- the cluster
+    def node_of(self, ns, pod):
+        return self.nodes.get((ns, pod), NODE)
+
     def some_labels(self, keys=("app", "tier", "env"), probability=0.75):
         return {key: self.rng.choice(LABELS[key]) for key in keys if chance(self.rng, probability)}
 
@@ -117,17 +123,37 @@ class Generator:
             objects += [self.object("v1", "ServiceAccount", name, ns,
                                     metadata={"labels": self.some_labels(("tier",), 0.6)})
                         for name in ("default", "builder")]
-        objects += [self.pod(ns, name, ips, self.node, self.some_labels())
+        objects += [self.pod(ns, name, ips, self.node_of(ns, name), self.some_labels())
                     for (ns, name), ips in self.pod_ips.items()]
-        objects += self.other_pods() + self.sets() + self.services() + self.tiers()
+        objects += self.other_pods() + self.sets() + self.hosts() + self.services() + self.tiers()
         rng.shuffle(objects)
+        return self.make_wild(objects) if self.is_wild else objects
+
+    def make_wild(self, objects):
+        """Some things are missing, one pod is on its way out."""
+        rng = self.rng
+        gone = rng.choice(("Namespace", "ServiceAccount", None, None, None, None))
+        if gone:
+            objects.remove(rng.choice([obj for obj in objects if obj["kind"] == gone]))
+        if chance(rng, 0.2):
+            pod = rng.choice([obj for obj in objects if obj["kind"] == "Pod"])
+            pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            if pod["metadata"]["name"] not in PODS:
+                pod["metadata"]["annotations"] = {"cni.projectcalico.org/podIPs": "", "cni.projectcalico.org/podIP": ""}
         return objects
+
+    def hosts(self):
+        """Host endpoints of other nodes: what selectors find, nothing that is enforced here."""
+        return [self.object(CRD, "HostEndpoint", f"host-{number}", metadata={"labels": self.some_labels()}, spec={
+            "node": OTHER_NODE, "interfaceName": f"eth{number}", "expectedIPs": list(OUTSIDE[number::2]),
+            **({"ports": [{"name": "web", "protocol": "TCP", "port": 80}]} if chance(self.rng, 0.5) else {})})
+                for number in range(2) if chance(self.rng, 0.25)]
 
     def other_pods(self):
         """One elsewhere; and those that do not count: done, in the node's own network, not scheduled."""
         far = self.pod("y", "far", self.far_ips, OTHER_NODE, self.some_labels())
-        done = self.pod("x", "done", self.pod_ips["x", "a"], self.node, self.some_labels(), phase="Succeeded")
-        host = self.pod("y", "host", ["203.0.113.7"], self.node, self.some_labels())
+        done = self.pod("x", "done", self.pod_ips["x", "a"], self.node_of("x", "a"), self.some_labels(), phase="Succeeded")
+        host = self.pod("y", "host", ["203.0.113.7"], self.node_of("y", "a"), self.some_labels())
         host["spec"]["hostNetwork"] = True
         waiting = self.pod("z", "waiting", [OUTSIDE[1]], "", self.some_labels())
         del waiting["spec"]["nodeName"]

@@ -8,6 +8,7 @@ Tests hold felix's evaluator and real packets against it.
     world.verdict(packet("10.0.0.1", "10.0.0.2", "TCP", 80)).is_allowed
 """
 
+import functools
 import ipaddress
 import math
 from collections import namedtuple
@@ -27,9 +28,12 @@ Decision = namedtuple("Decision", "is_allowed reason policy rule")
 Verdict = namedtuple("Verdict", "is_allowed egress ingress")
 
 
+address = functools.lru_cache(maxsize=10_000)(ipaddress.ip_address)
+
+
 def packet(source, destination, protocol, port=0, source_port=40000, icmp=(0, 0)):
     """Addresses as text, the protocol by name or number."""
-    return Packet(ipaddress.ip_address(source), ipaddress.ip_address(destination),
+    return Packet(address(source), address(destination),
                   PROTOCOLS.get(protocol, protocol), source_port, port, *icmp)
 
 

@@ -348,6 +348,9 @@ def cluster_rules(entries, direction, cluster):
             ports = [_cluster_protocol(port, everyone) for port in entry.get("protocols") or []]
             if not peers:
                 raise Malformed(f"no {word}")
+            if (any("networks" in peer for peer in entry[word])
+                    and any("destinationNamedPort" in port for port in entry.get("protocols") or [])):
+                raise Malformed("networks have no named ports")  # so says the API
         except Malformed:
             found += fail_closed(action)
             continue

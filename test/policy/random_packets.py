@@ -1,0 +1,193 @@
+#!/usr/bin/python3
+"""Random policy sets and real packets: what the reference evaluator says of them, felix on two nodes has to do.
+
+    test/policy/random_packets.py --count 2000 --seed 0 --backend nft
+
+One lab, nine pods, wired once; a case is what differs from the one before, written to the API server while felix
+runs. When felix says that it is in force, every pod asks every other on two ports by three protocols, and by
+ping, in both families.
+"""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "functional")]
+
+from apiserver.client import ApiFailure  # noqa: E402
+from lab.packets import Prober as Pinger  # noqa: E402
+from policy.cluster import kind_of  # noqa: E402
+from policy.generate import Generator  # noqa: E402
+from policy.oracle import World as Reference  # noqa: E402
+from policy.oracle import packet  # noqa: E402
+from policy.prober import DENIED_SECONDS, SILENT, Probe  # noqa: E402
+
+BUILTIN = ("v1", "networking.k8s.io/v1", "discovery.k8s.io/v1")
+
+
+def key_of(obj):
+    return kind_of(obj), obj["metadata"].get("namespace"), obj["metadata"]["name"]
+
+
+def ping_once(pairs, seconds, tries):
+    pinger = Pinger()  # with an identifier of its own: no answer is taken for one to an earlier call
+    try:
+        return pinger.probe(pairs, seconds, tries)
+    finally:
+        pinger.close()
+
+
+def ping(pods, probes, allowed):
+    """{probe: "open" or "silent"}. Those that are to be answered and were not at once are asked again."""
+    pairs = {probe: (pods[probe.source].netns, pods[probe.target].ip(probe.family)) for probe in probes}
+    answers = ping_once(pairs, DENIED_SECONDS, 1)
+    late = {probe: pairs[probe] for probe in allowed if not answers[probe]}
+    if late:
+        answers |= ping_once(late, 3.0, 3)
+    return {probe: "open" if answers[probe] else SILENT for probe in probes}
+
+
+def without_version(obj):
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in ("resourceVersion", "generation")}
+    return {**obj, "metadata": metadata}
+
+
+class Player:
+    """Brings a policy World (world.py) from case to case; on exit it is what it was."""
+
+    def __init__(self, world):
+        self.world = world
+        self.pods = {(pod.namespace, pod.name): pod for pod in world.pods()}
+        self.held = {}    # what the cases made, by key
+        self.before = {}  # objects of the world that cases change
+        self.version = {}  # custom resources are replaced by who knows their version
+        self.probes = world.prober.pairs()
+        self.pings = [Probe(p.source, p.target, "icmp", 0, p.family) for p in self.probes
+                      if (p.protocol, p.port) == ("tcp", 80)]
+
+    @property
+    def count(self):
+        return len(self.probes) + len(self.pings)
+
+    def case(self, seed):
+        return Generator(seed, pod_ips={key: [pod.ip(4), pod.ip(6)] for key, pod in self.pods.items()},
+                         nodes={key: pod.node.name for key, pod in self.pods.items()}).case()
+
+    def _put(self, obj):
+        client = self.world.client
+        key = key_of(obj)
+        if key not in self.held and key not in self.before:
+            try:
+                self.version[key] = client.create(obj)["metadata"]["resourceVersion"]
+                return
+            except ApiFailure as failure:
+                if failure.code != 409:
+                    raise
+            self.before[key] = client.get(obj["kind"], obj["metadata"]["name"], obj["metadata"].get("namespace"))
+        if obj["apiVersion"] not in BUILTIN:
+            obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": self.version[key]}}
+        self.version[key] = client.replace(obj)["metadata"]["resourceVersion"]
+
+    def _drop(self, obj):
+        key = key_of(obj)
+        if key in self.before:
+            self.world.client.replace(without_version(self.before.pop(key)))
+            return
+        metadata = obj["metadata"]
+        self.world.client.request("DELETE", self.world.client.path(
+            obj["kind"], metadata["name"], metadata.get("namespace"), api_version=obj["apiVersion"]))
+
+    def move_to(self, objects):
+        wanted = {key_of(obj): obj for obj in objects}
+        for key, obj in list(self.held.items()):
+            if key not in wanted:
+                self._drop(obj)
+                del self.held[key]
+        for key, obj in wanted.items():
+            if self.held.get(key) != obj:
+                self._put(obj)
+                self.held[key] = obj
+        self.world.settle()
+
+    def expected(self, case):
+        """The probes that have to be answered."""
+        reference, ips = Reference(case.objects), {f"{ns}/{name}": pod for (ns, name), pod in self.pods.items()}
+
+        def is_allowed(probe):
+            ends = (ips[probe.source].ip(probe.family), ips[probe.target].ip(probe.family))
+            if probe.protocol == "icmp":
+                protocol, kind = ("ICMP", 8) if probe.family == 4 else ("ICMPv6", 128)
+                return reference.verdict(packet(*ends, protocol, 0, 0, icmp=(kind, 0))).is_allowed
+            return reference.verdict(packet(*ends, probe.protocol.upper(), probe.port)).is_allowed
+
+        return {probe for probe in self.probes + self.pings if is_allowed(probe)}
+
+    def play(self, case):
+        """[(probe, whether it has to pass, what became of it)] of those that differ."""
+        self.move_to(case.objects)
+        allowed, states = self.expected(case), {}
+        by_name = {pod.key: pod for pod in self.pods.values()}
+        pinging = threading.Thread(
+            target=lambda: states.update(ping(by_name, self.pings, allowed & set(self.pings))))
+        pinging.start()
+        states |= self.world.prober.probe(self.probes, allowed - set(self.pings))
+        pinging.join()
+        return [(probe, probe in allowed, states.get(probe)) for probe in self.probes + self.pings
+                if (states.get(probe, SILENT) != SILENT) != (probe in allowed) or probe not in states]
+
+    def close(self):
+        self.move_to([])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def run(world, seeds, report=print):
+    """How many cases were played, how many packets; the disagreements as texts."""
+    played = packets = 0
+    disagreements = []
+    with Player(world) as player:
+        for seed in seeds:
+            found = player.play(player.case(seed))
+            played, packets = played + 1, packets + player.count
+            if found:
+                lines = [f"seed {seed}: {len(found)} of {player.count} packets"]
+                lines += [f"  {probe} {'has to pass' if passes else 'must not pass'}: {state}"
+                          for probe, passes, state in found[:5]]
+                disagreements.append("\n".join(lines))
+                report(disagreements[-1])
+            if len(disagreements) >= 10:
+                break
+    return played, packets, disagreements
+
+
+def main():
+    from policy.world import World  # needs the built programs
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backend", choices=("nft", "legacy"), default="nft")
+    parser.add_argument("--show", action="store_true", help="print the objects of the cases")
+    args = parser.parse_args()
+    with World(args.backend) as world:
+        world.start_nodes()
+        world.populate()
+        if args.show:
+            with Player(world) as player:
+                for seed in range(args.seed, args.seed + args.count):
+                    print("\n".join(json.dumps(obj) for obj in player.case(seed).objects))
+        start = time.monotonic()
+        played, packets, disagreements = run(world, range(args.seed, args.seed + args.count))
+    print(f"{args.backend}: {played} policy sets, {packets} packets, {len(disagreements)} disagreements, "
+          f"{time.monotonic() - start:.0f} s")
+    return bool(disagreements)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

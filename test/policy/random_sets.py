@@ -1,0 +1,229 @@
+#!/usr/bin/python3
+"""Random policy sets: the reference evaluator against felix's own (build/tools/policy-eval), no kernel.
+
+    test/policy/random_sets.py --count 2000 --seed 0
+
+Every case is judged by a felix that starts with it, and by one that came to it from the case before, object by
+object. A disagreement is made as small as it gets and printed.
+"""
+
+import argparse
+import copy
+import functools
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lab.pod import ifname_of  # noqa: E402
+from policy.cluster import kind_of  # noqa: E402
+from policy.generate import NODE, Generator  # noqa: E402
+from policy.oracle import World  # noqa: E402
+
+BUILD = Path(os.environ.get("CANAL_BUILD") or Path(__file__).resolve().parents[2] / "build")
+# What the calculation must never do; everything else in the list of issues is about malformed input.
+BROKEN = ("told of", "policy_state_holds", "a rule names a set", "policy ", "list ", "endpoint ")
+
+
+text_of = functools.lru_cache(maxsize=10_000)(str)
+
+
+def key_of(obj):
+    return kind_of(obj), obj["metadata"].get("namespace"), obj["metadata"]["name"]
+
+
+class Evaluator:
+    """felix's decoders, calculation and evaluator in a process of their own."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([str(BUILD / "tools/policy-eval")], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        self.held = {}
+
+    def send(self, **line):
+        self.process.stdin.write(json.dumps(line) + "\n")
+
+    def receive(self):
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"policy-eval ended with {self.process.wait()}")
+        return json.loads(line)
+
+    def start(self, case):
+        """A felix that knows nothing but the interfaces of its pods."""
+        self.send(reset=NODE)
+        self.held = {}
+        for (ns, pod), ips in case.pod_ips.items():
+            self.send(local={"ifname": ifname_of(ns, pod), "namespace": ns, "pod": pod, "ips": ips})
+
+    def put(self, obj):
+        self.held[key_of(obj)] = obj
+        self.send(object=obj)
+
+    def drop(self, key):
+        self.send(object=self.held.pop(key), delete=True)
+
+    def flush(self):
+        self.send(flush=True)
+        return self.receive()
+
+    def load(self, case):
+        self.start(case)
+        for obj in case.objects:
+            self.put(obj)
+        return self.flush()
+
+    def move_to(self, case):
+        """From the case before to this one, in an order of its own, with pauses in between."""
+        rng = random.Random(f"order {case.seed}")
+        wanted = {key_of(obj): obj for obj in case.objects}
+        changes = [key for key in {**self.held, **wanted} if self.held.get(key) != wanted.get(key)]
+        rng.shuffle(changes)
+        issues = []
+        for key in changes:
+            if key in wanted:
+                self.put(wanted[key])
+            else:
+                self.drop(key)
+            if rng.random() < 0.15:
+                issues += self.flush()
+        return issues + self.flush()
+
+    def judge(self, packets):
+        self.send(packets=[[text_of(p.source), text_of(p.destination), *p[2:]] for p in packets])
+        return self.receive()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        return self.process.wait(timeout=30)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def verdicts_of(case, packets):
+    """What the reference says, in the form felix's answers have. A rule's number is no part of it: felix counts
+    those it made out of what it read."""
+    world = World(case.objects, node=NODE)
+    return [[verdict.is_allowed, *(list(d[:3]) if d else None for d in (verdict.egress, verdict.ingress))]
+            for verdict in map(world.verdict, packets)]
+
+
+def broken(issues):
+    return [text for text in issues if text.startswith(BROKEN)]
+
+
+def check(evaluator, case, load, packets, expected):
+    """[(packet, expected, got)] of one case; `load` brings felix to it."""
+    wrong = broken(load(case))
+    if wrong:
+        return [(None, "a consistent calculation", wrong)]
+    answers = ([answer[0], *(end and end[:3] for end in answer[1:])] for answer in evaluator.judge(packets))
+    found = [each for each in zip(packets, expected, answers, strict=True) if each[1] != each[2]]
+    if not found and (wrong := broken(evaluator.flush())):
+        return [(None, "a consistent evaluation", wrong)]
+    return found
+
+
+def shrink(case, found):
+    """The case with everything taken out that the disagreement does not need, and the first disagreement."""
+    small = copy.deepcopy(case)
+    packets = [pkt for pkt, _, _ in found[:20] if pkt]
+    first = None
+    with Evaluator() as evaluator:
+        def fails(objects):
+            nonlocal first
+            small.objects = objects
+            found = check(evaluator, small, evaluator.load, packets, verdicts_of(small, packets))
+            first = found[0] if found else first
+            return bool(found)
+
+        kept = small.objects
+        if not fails(kept):
+            return case, None
+        for obj in list(kept):
+            if obj["kind"] == "Namespace" or (obj["metadata"].get("namespace"), obj["metadata"]["name"]) in case.pod_ips:
+                continue
+            fewer = [other for other in kept if other is not obj]
+            if fails(fewer):
+                kept = fewer
+        for obj in list(kept):
+            for direction in ("ingress", "egress"):
+                kept = _shrink_list(kept, obj, direction, fails)
+        fails(kept)
+    return small, first
+
+
+def _shrink_list(objects, obj, direction, fails):
+    for rule in list((obj.get("spec") or {}).get(direction) or []):
+        rules = obj["spec"][direction]
+        obj["spec"][direction] = [other for other in rules if other is not rule]
+        if not fails(objects):
+            obj["spec"][direction] = rules
+    return objects
+
+
+def explain(case, found, how):
+    """A disagreement as text: the packets and, made small, the objects."""
+    text = [f"seed {case.seed} ({how}): {len(found)} verdicts differ"]
+    small, first = shrink(case, found)
+    pkt, expected, got = first or found[0]
+    text += [f"  packet    {pkt}", f"  reference {expected}", f"  felix     {got}"]
+    if first:
+        ends = {str(pkt.source), str(pkt.destination)} if pkt else set()
+        text += [f"  {json.dumps(obj)}" for obj in small.objects if obj["kind"] != "Pod" or
+                 ends & {entry["ip"] for entry in obj["status"]["podIPs"]}]
+    else:
+        text.append("  only on the way from the case before")
+    return "\n".join(text)
+
+
+def run(count, seed, sample=None, report=print):
+    """How many cases were compared and how many verdicts; the disagreements as texts. `sample`: that many packets
+    of each case, not all."""
+    compared = verdicts = 0
+    disagreements, before = [], None
+    with Evaluator() as fresh, Evaluator() as moving:
+        for number in range(seed, seed + count):
+            case = Generator(number, is_wild=True).case()
+            packets = case.packets()
+            if sample:
+                packets = random.Random(f"sample {number}").sample(packets, sample)
+            expected = verdicts_of(case, packets)
+            for evaluator, load, how in (
+                    (fresh, fresh.load, "from the start"),
+                    (moving, moving.move_to if before else moving.load, "from the case before")):
+                found = check(evaluator, case, load, packets, expected)
+                if found:
+                    disagreements.append(explain(case, found, how))
+                    report(disagreements[-1])
+            compared, verdicts, before = compared + 1, verdicts + 2 * len(packets), case
+            if len(disagreements) >= 10:
+                break
+    return compared, verdicts, disagreements
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    start = time.monotonic()
+    compared, verdicts, disagreements = run(args.count, args.seed)
+    print(f"{compared} policy sets, {verdicts} verdicts, {len(disagreements)} disagreements, "
+          f"{time.monotonic() - start:.0f} s")
+    return bool(disagreements)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
