@@ -148,17 +148,19 @@ class Prober:
             self.add(place, listens=Place.of(place).name not in silent)
 
     # ---- places
-    def add(self, place, listens=True):
+    def add(self, place, listens=True, more_ports=()):
+        """`more_ports`: listened on here alone, pairs() does not ask them."""
         place = Place.of(place)
         self.places[place.name] = place
         self.listeners[place.name] = []
+        ports = (*self.ports, *more_ports) if listens else ()
         with place.netns.entered():
             for family in place.ips:
                 raw = socket.socket(AF[family], socket.SOCK_RAW, sctp.PROTO_SCTP)
                 raw.setblocking(False)
                 self.raw[place.name, family] = raw
-                self._listen(place, raw, lambda s, f=family, p=place, on=listens: self._on_sctp(s, f, p, on))
-                for port in self.ports if listens else ():
+                self._listen(place, raw, lambda s, f=family, p=place, on=ports: self._on_sctp(s, f, p, on))
+                for port in ports:
                     self._listen_tcp(place, family, port)
                     self._listen_udp(place, family, port)
         return place
@@ -391,7 +393,7 @@ class Prober:
         return s
 
     # ---- SCTP, both ends of it
-    def _on_sctp(self, s, family, place, listens):
+    def _on_sctp(self, s, family, place, ports):
         while True:
             try:
                 text, address = s.recvfrom(512)
@@ -403,18 +405,18 @@ class Prober:
                 text = text[(text[0] & 15) * 4:]
             found = sctp.parse(text)
             if found:
-                self._sctp_packet(s, address[0], place, listens, found)
+                self._sctp_packet(s, address[0], place, ports, found)
 
-    def _sctp_packet(self, s, address, place, listens, found):
+    def _sctp_packet(self, s, address, place, ports, found):
         source_port, port, tag, kind, body = found
         tags = self.run.tags if self.run else {}
         if kind == sctp.INIT and len(body) >= 4:
             asked, = struct.unpack_from("!I", body)
             if asked in tags:
                 self.run.arrived.add(tags[asked])
-            if listens and port in self.ports:
+            if port in ports:
                 self._sendto(s, sctp.init_ack(port, source_port, asked, 7, place.name.encode()), (address, 0))
-            elif listens:
+            elif ports:
                 self._sendto(s, sctp.packet(port, source_port, asked, sctp.ABORT, flags=1), (address, 0))
         elif kind == sctp.INIT_ACK and tag in tags:
             self.run.answer(tags[tag], OPEN, body[20:].decode(errors="replace"))

@@ -1,0 +1,290 @@
+"""Host endpoints: the node's own traffic, forwarded traffic, before DNAT, without tracking; pods to their node.
+Items of docs/PARITY.md in the names.
+
+n1 has the endpoint under test, on eth0 or on every interface; n2 is another node, "outside" a host beyond the
+routers. Both pods and hosts listen on ports 80 and 81, n1 on some failsafe ports as well.
+"""
+
+import pytest
+
+from lab.topology import OUTSIDE4, OUTSIDE6
+from policy.objects import (felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy, peer,
+                            port, rule)
+from policy.prober import FAMILIES, Place, Probe
+from policy.services import ServiceRules
+from policy.tables import Table
+
+FAILSAFES = (22, 179, 2379, 6443)
+NODE_PORT, HOST_PORT = 30080, 8088
+A = labels(pod="a")
+ON_HOST = "has(host)"
+
+
+@pytest.fixture(name="hosts")
+def hosts_fixture(world):
+    """n1, n2 and outside take part in probes."""
+    outside = Place("outside", world.outside, {4: OUTSIDE4, 6: OUTSIDE6})
+    for thing in (world.node("n1"), world.node("n2"), outside):
+        world.prober.add(thing, more_ports=FAILSAFES)
+    yield world
+    for name in ("n1", "n2", "outside"):
+        world.prober.remove(name)
+
+
+def n1_endpoint(interface="eth0", **more):
+    return host_endpoint("n1-host", "n1", interface, host="n1", **more)
+
+
+def flows(world, *ends, ports=(80, 81), protocols=("tcp", "udp", "sctp")):
+    """Probes of (source, target) in both families."""
+    return [Probe(a, b, protocol, number, family) for a, b in ends for protocol in protocols for number in ports
+            for family in FAMILIES]
+
+
+TO_HOST = [("n2", "n1"), ("outside", "n1")]
+FROM_HOST = [("n1", "n2"), ("n1", "outside")]
+FORWARDED = [("x/c", "x/a"), ("x/a", "x/c"), ("y/b", "z/c"), ("n2", "y/a")]
+LOCAL = [("x/a", "y/b"), ("z/b", "z/a"), ("n1", "x/a"), ("n1", "z/b")]
+
+
+def check(world, table, ends=None, **kwargs):
+    ends = TO_HOST + FROM_HOST + FORWARDED + LOCAL if ends is None else ends
+    return world.check(table, flows(world, *ends, **kwargs), has_reference=False)
+
+
+CLOSED = Table().deny(["n2", "outside"], "n1").deny("n1", ["n2", "outside"])
+
+
+# ---- 27
+@pytest.mark.parametrize("action,opens", [(None, False), ("Drop", False), ("Accept", True), ("Return", True)])
+def test_27_what_becomes_of_packets_to_their_own_node(hosts, action, opens):
+    world = hosts
+    if action:
+        world.apply(felix_configuration(defaultEndpointToHostAction=action))
+    ends = [("x/a", "n1"), ("y/b", "n1"), ("z/c", "n2"), ("n1", "x/a"), ("x/a", "y/b")]
+    table = Table() if opens else Table().deny(["x/a", "y/b"], "n1").deny("z/c", "n2")
+    check(world, table, ends)
+    # Egress policy comes first, whatever the action.
+    world.apply(network_policy("x", "no-egress", A, types=["Egress"]))
+    check(world, table.copy().deny("x/a"), ends)
+
+
+# ---- 30
+@pytest.mark.parametrize("interface", ["eth0", "*"])
+def test_30_an_endpoint_without_policy_blocks_the_host_and_nothing_else(hosts, interface):
+    world = hosts
+    world.apply(n1_endpoint(interface))
+    check(world, CLOSED)
+    # Failsafes: in 22, 179, 2379, 6443; out all of these but 22. The API is still reached: felix follows.
+    ends = flows(world, ("n2", "n1"), ports=FAILSAFES, protocols=["tcp"]) + flows(
+        world, ("n1", "n2"), ports=FAILSAFES, protocols=["tcp"])
+    world.check(Table().deny("n1", "n2", "tcp", 22), ends, has_reference=False)
+    pods = [pod.key for pod in world.pods()]
+    world.check(Table(), world.pairs(pods, pods))
+
+
+def test_30_an_endpoint_by_expected_address(hosts):
+    world = hosts
+    node = world.node("n1")
+    world.apply(n1_endpoint(None, ips=[node.ip4, node.ip6]))
+    check(world, CLOSED)
+
+
+def test_30_removal_opens_the_host_again(hosts):
+    world = hosts
+    endpoint = n1_endpoint()
+    world.apply(endpoint)
+    check(world, CLOSED)
+    world.remove(endpoint)
+    check(world, Table())
+
+
+# ---- 31
+@pytest.mark.parametrize("interface", ["eth0", "*"])
+def test_31_policies_and_the_profile_of_an_endpoint(hosts, interface):
+    world = hosts
+    world.apply(n1_endpoint(interface), global_policy("host", "host == 'n1'", [
+        rule("Allow", protocol="TCP", destination={"ports": [80]})], [
+            rule("Allow", protocol="UDP", destination={"ports": [81]})]))
+    opened = CLOSED.copy().allow(["n2", "outside"], "n1", "tcp", 80).allow("n1", ["n2", "outside"], "udp", 81)
+    check(world, opened)
+    world.apply(global_policy("host", "host == 'n1'", [
+        rule("Deny", source={"nets": [f"{OUTSIDE4}/32"]}), rule("Deny", source={"nets": [f"{OUTSIDE6}/128"]}),
+        rule("Allow")], [rule("Allow")]))
+    check(world, Table().deny("outside", "n1"))
+    world.apply(n1_endpoint(interface, profiles=["projectcalico-default-allow"]),
+                global_policy("host", "host == 'n2'", [rule("Deny")]))
+    check(world, Table())
+
+
+# ---- 32
+@pytest.mark.parametrize("interface", ["eth0", "*"])
+def test_32_forwarded_traffic_with_and_without_apply_on_forward(hosts, interface):
+    world = hosts
+    ends = FORWARDED + LOCAL
+    normal = global_policy("host", ON_HOST, [rule("Deny")], [rule("Deny")])
+    world.apply(n1_endpoint(interface), normal)
+    check(world, Table(), ends)  # a policy without applyOnForward does not look at forwarded packets
+    deny = global_policy("forward", ON_HOST, [rule("Deny", protocol="TCP")], [rule("Deny", protocol="UDP")],
+                         applyOnForward=True, order=1)
+    world.apply(deny)
+    # In at n1's eth0 (to pods of n1) no TCP, out of it no UDP; the rest falls off the tier, which denies.
+    check(world, Table().deny(["x/c", "n2"], ["x/a", "y/a"]).deny(["x/a", "y/b"], ["x/c", "z/c"]), ends)
+    world.apply(global_policy("forward", ON_HOST, [rule("Deny", protocol="TCP"), rule("Allow")],
+                              [rule("Deny", protocol="UDP"), rule("Allow")], applyOnForward=True, order=1))
+    table = Table().deny(["x/c", "n2"], ["x/a", "y/a"], "tcp").deny(["x/a", "y/b"], ["x/c", "z/c"], "udp")
+    check(world, table, ends)
+    # Together with the pod's own policy both have to allow.
+    world.apply(network_policy("x", "only-80", A, [ingress(ports=[port(80, p) for p in ("TCP", "UDP", "SCTP")])]))
+    check(world, table & Table().deny("*", "x/a", port=81).allow("n1", "x/a"), ends)
+
+
+# ---- 33
+@pytest.fixture(name="node_ports")
+def node_ports_fixture(hosts):
+    """A node port of n1 to x/a:80, as kube-proxy makes it for a backend on the same node."""
+    with ServiceRules(hosts, [hosts.node("n1")]) as rules:
+        for family in FAMILIES:
+            for protocol in ("tcp", "udp"):
+                rules.add(None, NODE_PORT, hosts.ip("x/a", family), 80, protocol)
+        yield hosts
+
+
+def via_node(world, source, node="n1", number=NODE_PORT, protocols=("tcp", "udp")):
+    node = world.node(node)
+    return [Probe(source, {4: node.ip4, 6: node.ip6}[family], protocol, number, family)
+            for protocol in protocols for family in FAMILIES]
+
+
+@pytest.mark.parametrize("interface", ["eth0", "*"])
+def test_33_pre_dnat_closes_node_ports_and_pins_holes(node_ports, interface):
+    world = node_ports
+    probes = via_node(world, "outside") + via_node(world, "n2")
+    world.check(Table(), probes, has_reference=False)
+    # Without preDNAT an endpoint does not see what is forwarded to a pod.
+    world.apply(n1_endpoint(interface, profiles=["projectcalico-default-allow"]))
+    world.check(Table(), probes, has_reference=False)
+    deny = [rule("Deny", protocol=name, destination={"ports": [NODE_PORT]}) for name in ("TCP", "UDP")]
+    world.apply(global_policy("node-ports", ON_HOST, deny, preDNAT=True, applyOnForward=True, order=20))
+    world.check(Table(False), probes, has_reference=False)
+    check(world, Table())  # and nothing else
+    # A pinhole by the port before DNAT, for one client.
+    world.apply(global_policy("pinhole", ON_HOST, [
+        rule("Allow", protocol="TCP", source={"nets": [net]}, destination={"ports": [NODE_PORT]})
+        for net in (f"{OUTSIDE4}/32", f"{OUTSIDE6}/128")], preDNAT=True, applyOnForward=True, order=10))
+    world.check(Table(False).allow("outside", protocol="tcp"), probes, has_reference=False)
+    # The port behind DNAT is not what it sees.
+    world.apply(global_policy("pinhole", ON_HOST, [rule("Allow", protocol="TCP", destination={"ports": [80]})],
+                              preDNAT=True, applyOnForward=True, order=10))
+    world.check(Table(False), probes, has_reference=False)
+
+
+def test_33_the_port_behind_dnat_is_for_apply_on_forward_and_the_pod(node_ports):
+    world = node_ports
+    probes = via_node(world, "outside") + via_node(world, "n2")
+    world.apply(n1_endpoint(profiles=["projectcalico-default-allow"]),
+                global_policy("forward", ON_HOST, [
+                    rule("Allow", protocol="TCP", destination={"ports": [80]}), rule("Deny")],
+                              types=["Ingress"], applyOnForward=True))
+    world.check(Table().deny(protocol="udp"), probes, has_reference=False)
+    # The pod's own policy sees the client's address: nothing was masqueraded on the way in.
+    world.apply(network_policy("x", "outside-only", A, [
+        ingress(peer(cidr=f"{OUTSIDE4}/32"), peer(cidr=f"{OUTSIDE6}/128"), ports=[port(80)])]))
+    world.check(Table(False).allow("outside", protocol="tcp"), probes, has_reference=False)
+
+
+def test_33_egress_policy_of_the_pod_behind_a_node_port_does_not_stop_answers(node_ports):
+    world = node_ports
+    world.apply(network_policy("x", "no-egress", A, types=["Egress"]))
+    world.check(Table(), via_node(world, "outside"), has_reference=False)
+
+
+# ---- 34
+def tracked(world, node, text):
+    """Entries of the node's connection tracking that name an address and port."""
+    with world.node(node).netns.entered():
+        with open("/proc/thread-self/net/nf_conntrack", encoding="ascii") as file:
+            return [line for line in file if text in line]
+
+
+def untracked_policy(world):
+    """Both directions and both sides of every TCP and UDP flow to port 80 of n1 itself."""
+    node = world.node("n1")
+    return global_policy("untracked", ON_HOST, [
+        rule("Allow", protocol=name, destination={"nets": [ip], "ports": [80]})
+        for name in ("TCP", "UDP") for ip in (f"{node.ip4}/32", f"{node.ip6}/128")], [
+            rule("Allow", protocol=name, source={"nets": [ip], "ports": [80]})
+            for name in ("TCP", "UDP") for ip in (f"{node.ip4}/32", f"{node.ip6}/128")],
+                         doNotTrack=True, applyOnForward=True)
+
+
+def test_34_do_not_track_allows_both_ways_without_a_connection_entry(hosts):
+    world = hosts
+    world.apply(n1_endpoint(), untracked_policy(world))
+    ends = TO_HOST + FORWARDED + LOCAL
+    # Port 80 is accepted before everything else, port 81 and SCTP meet the closed endpoint.
+    table = Table().deny(["n2", "outside"], "n1").allow(["n2", "outside"], "n1", ["tcp", "udp"], 80)
+    check(world, table, ends)
+    entries = [line for line in tracked(world, "n1", f"src={OUTSIDE4} ") if f"dst={world.node('n1').ip4} " in line]
+    assert not [line for line in entries if "dport=80 " in line and "sctp" not in line]
+    # Failsafes are left alone in raw, too.
+    world.check(Table(), flows(world, ("n2", "n1"), ports=(22, 179), protocols=["tcp"]), has_reference=False)
+
+
+def test_34_do_not_track_denies_before_a_normal_policy_allows(hosts):
+    world = hosts
+    world.apply(n1_endpoint(), global_policy("normal", ON_HOST, [rule("Allow")], [rule("Allow")]))
+    check(world, Table())
+    world.apply(global_policy("untracked", ON_HOST, [rule("Deny", protocol="UDP", destination={"ports": [80]})],
+                              doNotTrack=True, applyOnForward=True))
+    check(world, Table().deny(["n2", "outside"], "n1", "udp", 80).deny(["n2"], "y/a", "udp", 80)
+          .deny("x/c", "x/a", "udp", 80))
+
+
+# ---- 35
+def test_35_host_ports_meet_the_policy_of_the_pod(hosts):
+    world = hosts
+    node = world.node("n1")
+    with ServiceRules(world, [node]) as rules:
+        for address, family in ((node.ip4, 4), (node.ip6, 6)):
+            rules.add(address, HOST_PORT, world.ip("x/b", family), 81, "tcp")
+        probes = via_node(world, "outside", number=HOST_PORT, protocols=["tcp"]) + via_node(
+            world, "n2", number=HOST_PORT, protocols=["tcp"]) + via_node(world, "y/a", number=HOST_PORT,
+                                                                        protocols=["tcp"])
+        world.check(Table(), probes, has_reference=False)
+        world.apply(network_policy("x", "from-y", labels(pod="b"), [
+            ingress(peer(namespaces=labels(ns="y")), peer(cidr=f"{OUTSIDE4}/32"), ports=[port(81)])]))
+        world.check(Table(False).allow("y/a").allow("outside", family=4), probes, has_reference=False)
+
+
+def test_35_a_node_port_that_is_masqueraded_shows_the_policy_the_nodes_address(hosts):
+    """externalTrafficPolicy Cluster with a backend elsewhere: its node sees the first node, not the client."""
+    world = hosts
+    n1 = world.node("n1")
+    with ServiceRules(world, [n1]) as rules:
+        for family in FAMILIES:
+            rules.add(None, NODE_PORT, world.ip("x/c", family), 80, "tcp", masquerade=True)
+        probes = via_node(world, "outside", protocols=["tcp"])
+        world.check(Table(), probes, has_reference=False)
+        world.apply(network_policy("x", "client", labels(pod="c"), [
+            ingress(peer(cidr=f"{OUTSIDE4}/32"), peer(cidr=f"{OUTSIDE6}/128"))]))
+        world.check(Table(False), probes, has_reference=False)
+        world.apply(network_policy("x", "client", labels(pod="c"), [
+            ingress(peer(cidr=f"{n1.ip4}/32"), peer(cidr=f"{n1.ip6}/128"))]))
+        world.check(Table(), probes, has_reference=False)
+
+
+# ---- 38
+def test_38_a_forward_policy_of_drop_does_not_hurt(world):
+    tools = [f"{tool}-{world.backend}" for tool in ("iptables", "ip6tables")]
+    for node in world.nodes.values():
+        for tool in tools:
+            node.netns.run([tool, "-w", "10", "-P", "FORWARD", "DROP"])
+    try:
+        world.check(Table())
+        world.apply(network_policy("x", "deny", A))
+        world.check(Table().deny(to="x/a"))
+    finally:
+        for node in world.nodes.values():
+            for tool in tools:
+                node.netns.run([tool, "-w", "10", "-P", "FORWARD", "ACCEPT"])
