@@ -9,6 +9,8 @@ ipip. apply() and its likes return when every felix has what was written in forc
 resourceVersion it has, nothing sleeps.
 """
 
+import time
+
 from felix_nodes import FelixCluster
 from lab import ZoneSpec, wait_for
 
@@ -140,8 +142,17 @@ class World(FelixCluster):
     def settle(self, deadline=SETTLE_SECONDS):
         """Until all that was written is in force on every node."""
         version = self.client.bookmark()
+        marked = time.monotonic()
+
+        def is_in_force(node):
+            nonlocal marked
+            if time.monotonic() - marked > 0.3:  # a watch that was just away has missed the bookmark
+                self.client.bookmark()
+                marked = time.monotonic()
+            return node.felix_request({"op": "status"}).get("in_force", 0) >= version
+
         for node in self.nodes.values():
-            wait_for(lambda n=node: n.felix_request({"op": "status"}).get("in_force", 0) >= version, deadline,
+            wait_for(lambda n=node: is_in_force(n), deadline,
                      lambda n=node: f"{n.name}: version {version} to be in force; "
                                     f"{n.felix_request({'op': 'status'})}; {n.felix.tail(5)}", interval=0.003)
 

@@ -1,0 +1,415 @@
+"""What policy does to open connections and first packets, and what becomes of it when sets are damaged, the API is
+gone or felix is killed. Items of docs/PARITY.md in the names; faults of iptables are in
+test_felix_iptables_faults.py."""
+
+import random
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from felix_nodes import REFRESH, stays
+from lab import Stream, wait_for
+from policy.flows import CLIENT, SERVER, OpenFlows
+from policy.objects import (calico_policy, egress, global_policy, ingress, labels, network_policy, network_set, peer, port,
+                            rule)
+from policy.tables import Table
+from policy.world import World, pod_spec
+
+A = labels(pod="a")
+OPEN_PORT, OTHER_PORT = 7001, 7002
+PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+@pytest.fixture(name="shared", scope="module", params=["nft", "legacy"])
+def shared_fixture(request, policy_is_enforced):
+    """A world that looks at its sets and rules every few seconds; felix may be killed in it."""
+    del policy_is_enforced
+    with World(request.param, settings=REFRESH) as world:
+        world.start_nodes()
+        yield world.populate()
+
+
+@pytest.fixture(name="world")
+def world_fixture(shared):
+    shared.api.up()
+    for node in shared.nodes.values():
+        if not node.felix.alive():
+            node.start_canal()
+            node.wait_ready()
+    yield shared
+    shared.api.up()
+    for node in shared.nodes.values():
+        if not node.felix.alive():
+            node.start_canal()
+            node.wait_ready()
+    shared.reset()
+
+
+# ---- open connections
+def all_flows(flows, client, server, port_number):
+    return [flows.open(protocol, client, server, port_number, family)
+            for protocol in PROTOCOLS for family in (4, 6)]
+
+
+def assert_stopped(stopped, moment, within=1.0, watch=1.0):
+    """Nothing arrives at either end later than that, however often both ends send."""
+    time.sleep(max(moment + within + watch - time.monotonic(), 0))
+    for flow in stopped:
+        for end in (CLIENT, SERVER):
+            assert flow.last(end) < moment + within, (flow, end, flow.last(end) - moment)
+        assert flow.sent[CLIENT] > 0 and flow.sent[SERVER] > 0
+
+
+def assert_untouched(kept, moment):
+    now = time.monotonic()
+    for flow in kept:
+        assert flow.is_alive_since(now - 0.5), flow
+        assert flow.longest_gap(moment) < 0.5, (flow, flow.longest_gap(moment))
+
+
+@pytest.mark.parametrize("client,server", [("y/b", "x/a"), ("y/c", "x/a"), ("y/b", "x/c")])
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_connections_that_policy_takes_away_stop_and_others_go_on(world, client, server, direction):
+    """On one node, and across two with the change on either side."""
+    with OpenFlows() as flows:
+        gone = all_flows(flows, world.pod(client), world.pod(server), OPEN_PORT)
+        kept = (all_flows(flows, world.pod(client), world.pod(server), OTHER_PORT)
+                + all_flows(flows, world.pod("z/a"), world.pod("z/b"), OPEN_PORT)
+                + all_flows(flows, world.pod(server), world.pod("z/c"), OPEN_PORT))
+        flows.wait_both_ways()
+        only = [port(OTHER_PORT, p.upper()) for p in PROTOCOLS]
+        if direction == "ingress":
+            ns, pod = server.split("/")
+            policy = network_policy(ns, "cut", labels(pod=pod), [ingress(ports=only)])
+        else:
+            ns, pod = client.split("/")
+            policy = network_policy(ns, "cut", labels(pod=pod), None, [egress(ports=only)], ["Egress"])
+        moment = time.monotonic()
+        world.apply(policy)
+        assert_stopped(gone, moment)
+        assert_untouched(kept, moment)
+
+
+def test_connections_stop_when_a_label_takes_the_peer_out_of_a_set(world):
+    world.apply(network_policy("x", "role", A, [ingress(peer(labels(role="client"), {}))]))
+    world.label("Pod", "b", "y", role="client")
+    world.label("Pod", "c", "z", role="client")
+    with OpenFlows() as flows:
+        gone = all_flows(flows, world.pod("y/b"), world.pod("x/a"), OPEN_PORT)
+        kept = all_flows(flows, world.pod("z/c"), world.pod("x/a"), OTHER_PORT)
+        flows.wait_both_ways()
+        moment = time.monotonic()
+        world.label("Pod", "b", "y", role=None)
+        assert_stopped(gone, moment)
+        assert_untouched(kept, moment)
+
+
+def test_a_connection_that_is_allowed_again_may_be_opened_anew(world):
+    deny = network_policy("x", "deny", A)
+    with OpenFlows() as flows:
+        first = flows.open("tcp", world.pod("y/b"), world.pod("x/a"), OPEN_PORT)
+        flows.wait_both_ways(first)
+        moment = time.monotonic()
+        world.apply(deny)
+        assert_stopped([first], moment, watch=0.2)
+        world.remove(deny)
+        second = flows.open("tcp", world.pod("y/b"), world.pod("x/a"), OTHER_PORT)
+        flows.wait_both_ways(second)
+
+
+# ---- the first packet of a pod
+class Eager(threading.Thread):
+    """Sends numbered UDP packets from a namespace as fast as it may, from before it has an address on."""
+
+    def __init__(self, netns, targets, port_number):
+        super().__init__(daemon=True)
+        self.sockets = {t: netns.socket(socket.AF_INET6 if ":" in t else socket.AF_INET, socket.SOCK_DGRAM)
+                        for t in targets}
+        self.port, self.stopping = port_number, threading.Event()
+        self.sent = {t: 0 for t in targets}
+
+    def run(self):
+        while not self.stopping.is_set():
+            for target, s in self.sockets.items():
+                try:
+                    s.sendto(struct.pack("!Q", self.sent[target]), (target, self.port))
+                    self.sent[target] += 1
+                except OSError:
+                    pass
+            time.sleep(0.0005)
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
+        for s in self.sockets.values():
+            s.close()
+
+
+class Ear:
+    """What arrives at a port of a pod: {source address: [numbers]}."""
+
+    def __init__(self, pod, port_number):
+        self.sockets = []
+        for family, kind in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+            s = pod.netns.socket(kind, socket.SOCK_DGRAM)
+            s.bind((pod.ip(family), port_number))
+            s.setblocking(False)
+            self.sockets.append(s)
+
+    def heard(self):
+        found = {}
+        for s in self.sockets:
+            while True:
+                try:
+                    text, address = s.recvfrom(64)
+                except BlockingIOError:
+                    break
+                found.setdefault(address[0], []).append(struct.unpack("!Q", text)[0])
+            s.close()
+        return found
+
+
+@pytest.mark.parametrize("rounds", [5])
+def test_a_pods_policy_and_its_place_in_every_set_are_there_before_its_first_packet(world, rounds):
+    """Its namespace lets it reach clients of its role only; x/a lets that role in. From before CNI ADD on the pod
+    sends to both: what is denied never arrives, and what is sent after ADD has returned all arrives."""
+    world.apply(network_policy("y", "new", labels(role="new"), None, [
+        egress(peer(labels(pod="a"), labels(ns="x")))], ["Egress"]),
+                network_policy("x", "role", A, [ingress(peer(labels(role="new"), labels(ns="y")))]))
+    node = world.node("n1")
+    for number in range(rounds):
+        name = f"new-{number}"
+        good, bad = Ear(world.pod("x/a"), OPEN_PORT), Ear(world.pod("z/b"), OPEN_PORT)
+        goods, bads = world.pod("x/a").ips, world.pod("z/b").ips
+
+        def change(obj):
+            pod_spec("y", "new")(obj)
+            obj["metadata"]["labels"] = {"role": "new"}
+            obj["spec"]["serviceAccountName"] = "sa-a"
+
+        pod, eager, after = add_pod_that_sends(node, name, change, [*goods, *bads])
+        try:
+            time.sleep(0.1)  # it goes on sending for a while
+            eager.stop()
+            heard, leaked = good.heard(), bad.heard()
+            assert not leaked, f"round {number}: {leaked}"
+            for target, source in zip(goods, pod.ips):
+                numbers = heard.get(source, [])
+                lost = [n for n in range(after[target], eager.sent[target]) if n not in set(numbers)]
+                assert not lost, f"round {number}: {len(lost)} of {eager.sent[target]} packets lost after ADD"
+        finally:
+            node.del_pod(pod)
+
+
+def add_pod_that_sends(node, name, change, targets):
+    """node.add_pod(), with a thread that sends from the namespace's first moment; how far it was when ADD returned."""
+    made = {}
+    real = node.cni
+
+    def cni(command, pod, stdin=None):
+        if command == "ADD":
+            made["eager"] = Eager(pod.netns, targets, OPEN_PORT)
+            made["eager"].start()
+        answer = real(command, pod, stdin)
+        if command == "ADD":
+            made["after"] = dict(made["eager"].sent)
+        return answer
+
+    node.cni = cni
+    try:
+        pod = node.add_pod(name, "y", change)
+    finally:
+        node.cni = real
+    return pod, made["eager"], made["after"]
+
+
+# ---- 40: sets
+def policy_sets(node):
+    """Names of our sets that policy made."""
+    fixed = ("all-", "masq-", "wl-net", "this-host")
+    names = node.netns.run(["ipset", "list", "-n"]).split()
+    return sorted(n for n in names if n.startswith(("cali40", "cali60")) and not n[6:].startswith(fixed))
+
+
+def test_40_members_and_sets_changed_by_others_are_repaired(world):
+    world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]))
+    table = Table().deny(to="x/a").allow("y/*", "x/a")
+    world.check(table)
+    node, foreign = world.node("n1"), world.pod("z/b")
+    sets = policy_sets(node)
+    assert sets, "policy made no set"
+    before = {name: node.set_members(name) for name in sets}
+    four = next(name for name in sets if world.ip("y/a") in (before[name] or ()))
+    node.netns.run(["ipset", "add", four, foreign.ip()])
+    node.netns.run(["ipset", "del", four, world.ip("y/a")])
+    wait_for(lambda: node.set_members(four) == before[four], 10, f"{four} to be mended")
+    world.check(table)
+    for name in sets:
+        node.netns.run(["ipset", "flush", name])
+    wait_for(lambda: {name: node.set_members(name) for name in sets} == before, 10, "the members to be back")
+    world.check(table)
+    # Exchanged for another one of the same type under our name, as a restore of another tool might.
+    node.netns.run(["ipset", "create", "foreign", "hash:net"])
+    node.netns.run(["ipset", "swap", "foreign", four])
+    wait_for(lambda: node.set_members(four) == before[four], 10, f"{four} to be mended")
+    world.check(table)
+    node.netns.run(["ipset", "destroy", "foreign"])
+
+
+def test_40_hundreds_of_sets_come_and_go(world):
+    policies = [global_policy(f"many-{i}", "pod == 'a'", [
+        rule("Allow", source={"selector": f"pod == 'b' && number != '{i}'"})], order=i) for i in range(150)]
+    world.apply(*policies)
+    world.check(Table().deny(to="*/a").allow("*/b", "*/a"))
+    assert len(policy_sets(world.node("n1"))) >= 2 * 150
+    world.reset()
+    wait_for(lambda: not policy_sets(world.node("n1")), 20, lambda: f"left: {policy_sets(world.node('n1'))[:5]}")
+    world.check(Table())
+
+
+def test_40_thousands_of_members_flap(world):
+    def nets(start):
+        return [f"10.{200 + (start + i) // 65536}.{(start + i) // 256 % 256}.{(start + i) % 256}/32" for i in range(4000)]
+    own = [f"{ip}/{128 if ':' in ip else 32}" for ip in world.pod("y/b").ips]
+    world.apply(global_policy("flap", "pod == 'a'", [rule("Allow", source={"selector": "role == 'flap'"})]))
+    for turn in range(6):
+        world.write(network_set(None, "flap", nets(turn * 2000) + (own if turn % 2 else []), role="flap"))
+    world.settle()
+    world.check(Table().deny(to="*/a").allow("y/b", "*/a"))
+    name = next(n for n in policy_sets(world.node("n1")) if n.startswith("cali40"))
+    assert len(world.node("n1").set_members(name)) == 4001
+
+
+# ---- 44: outages
+def test_44_an_outage_of_the_api_keeps_policy_and_a_restart_in_it_too(world):
+    world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]))
+    table = Table().deny(to="x/a").allow("y/*", "x/a")
+    world.check(table)
+    world.api.down()
+    stays(lambda: all(node.felix.alive() for node in world.nodes.values()), 0.5, "felix to live on")
+    world.check(table, has_reference=False)
+    for node in world.nodes.values():
+        node.felix.kill9()
+    world.check(table, has_reference=False)
+    for node in world.nodes.values():
+        node.start_canal()
+        wait_for(node.felix_socket.exists, 10, "felix's socket")
+    world.check(table, has_reference=False)
+    world.api.up()
+    world.settle(30)
+    world.check(table)
+
+
+def test_44_faults_of_the_api_end_in_the_same_state(world):
+    world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]))
+    table = Table().deny(to="x/a").allow("y/*", "x/a")
+    want = world.node("n1").snapshot()
+    for fault in (world.client.disconnect, world.client.compact):
+        fault()
+        world.write(network_policy("x", "other", labels(pod="b"), [ingress(peer(namespaces=labels(ns="z")))]))
+        world.settle(30)
+        world.check(table.copy().deny(to="x/b").allow("z/*", "x/b"))
+        world.remove(network_policy("x", "other"))
+        world.check(table)
+        assert world.node("n1").snapshot() == want
+
+
+# ---- killed at random points
+class Churn(threading.Thread):
+    """Changes policies, labels and sets all the time; none of it opens what the test's own policy denies."""
+
+    def __init__(self, world, seed):
+        super().__init__(daemon=True)
+        self.client = type(world.client)(world.client.target)
+        self.random, self.stopping, self.steps = random.Random(seed), threading.Event(), 0
+        self.error = None
+
+    def run(self):
+        try:
+            while not self.stopping.is_set():
+                self.step()
+                self.steps += 1
+                time.sleep(0.004)
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+    def step(self):
+        pick = self.random
+        number = pick.randrange(6)
+        kind = pick.randrange(4)
+        if kind == 0:
+            self.client.apply(calico_policy("x", f"churn-{number}", "has(pod)", [
+                rule("Allow", protocol="TCP", source={"selector": f"number == '{pick.randrange(9)}'"}),
+                rule("Allow", source={"selector": "pod == 'b'"})], order=pick.randrange(100)))
+        elif kind == 1:
+            self.client.delete("networkpolicies.crd.projectcalico.org", f"churn-{number}", "x", missing_ok=True)
+        elif kind == 2:
+            self.client.patch("Pod", pick.choice("abc"), {"metadata": {"labels": {"number": str(pick.randrange(9))}}},
+                              pick.choice("yz"))
+        else:
+            self.client.apply(network_set("x", "churn", [f"10.77.{number}.{i}/32" for i in range(pick.randrange(50))],
+                                          number=str(number)))
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
+        self.client.delete("NetworkSet", "churn", "x", missing_ok=True)
+        for number in range(6):
+            self.client.delete("networkpolicies.crd.projectcalico.org", f"churn-{number}", "x", missing_ok=True)
+        self.client.close()
+        if self.error:
+            raise self.error
+
+
+KILLS = 200
+
+
+def test_killed_two_hundred_times_under_churn_felix_never_lets_a_denied_packet_pass(world):
+    """Denied: everybody but x's pods named b to x/a, by UDP and TCP of new flows. Allowed all the time: x/b."""
+    world.apply(network_policy("x", "from-b", None, [ingress(peer(labels(pod="b")))]))
+    node = world.node("n1")
+    denied = {f"{source} {family}": (world.pod(source).netns, world.pod("x/a").netns, world.ip("x/a", family))
+              for source in ("y/b", "z/a", "y/c") for family in (4, 6)}
+    allowed = {f"x/b {family}": (world.pod("x/b").netns, world.pod("x/a").netns, world.ip("x/a", family))
+               for family in (4, 6)}
+    pick = random.Random(1)
+    churn = Churn(world, 2)
+    with Stream({**denied, **allowed}, rate=100) as stream:
+        wait_for(lambda: all(flow.seen for flow in stream.flows if flow.name in allowed), 5, "the allowed flows")
+        churn.start()
+        start = time.monotonic()
+        for _ in range(KILLS):
+            time.sleep(pick.random() * 0.06)
+            node.felix.kill9()
+            node.start_canal()
+        seconds = time.monotonic() - start
+        churn.stop()
+        node.wait_ready()
+        world.settle(30)
+        flows = stream.stop()
+    print(f"{KILLS} kills in {seconds:.1f} s, {churn.steps} changes, {sum(f.sent for f in flows)} packets")
+    for flow in flows:
+        if flow.name in denied:
+            assert not flow.seen, f"{flow.name}: {len(flow.seen)} denied packets passed"
+        else:
+            assert not flow.lost, f"{flow.name}: {flow.lost} of {flow.sent} allowed packets lost"
+    world.check(Table().deny(to="x/*").allow("x/b", "x/*"))
+    assert_same_as_a_fresh_start(world, node)
+
+
+def assert_same_as_a_fresh_start(world, node):
+    """What is in the kernel is what felix makes of an empty one."""
+    left = node.snapshot()
+    node.felix.kill9()
+    for tool in ("iptables", "ip6tables"):
+        for table in ("raw", "mangle", "nat", "filter"):
+            for option in ("-F", "-X"):
+                node.netns.run([f"{tool}-{world.backend}", "-w", "10", "-t", table, option])
+    node.netns.run(["ipset", "destroy"])
+    node.start_canal()
+    node.wait_ready()
+    world.settle(30)
+    assert node.snapshot() == left
