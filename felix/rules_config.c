@@ -9,12 +9,19 @@
 #include "lib/model/bgp_configuration.h"
 #include "lib/model/ippool.h"
 
+/* What "none" and nothing switch off. */
+static const char *
+text_or_null(const char *text)
+{
+    return *text == '\0' || strcasecmp(text, "none") == 0 ? NULL : text;
+}
+
 static struct rate_limit
 limit_of(const char *text, uint32_t burst)
 {
     struct rate_limit limit = {0};
 
-    if (*text != '\0' && strcasecmp(text, "none") != 0 && rate_limit_parse(text, &limit, NULL)) {
+    if (text_or_null(text) && rate_limit_parse(text, &limit, NULL)) {
         limit.burst = burst;
     }
     return limit;
@@ -98,6 +105,17 @@ fill_policy(struct rules_config *config, const struct felix_settings *settings)
     }
 }
 
+static void
+fill_nat(struct nat_rules_config *nat, const struct felix_settings *settings)
+{
+    nat->address = text_or_null(settings->nat_address);
+    nat->interface = text_or_null(settings->nat_interface);
+    nat->excludes_hosts = settings->nat_exclusions == 1;
+    if (text_or_null(settings->nat_ports)) {
+        (void)!port_range_parse(settings->nat_ports, &nat->first_port, &nat->last_port, NULL);
+    }
+}
+
 struct rules_config *
 rules_config_new(const struct felix_settings *settings, const struct store *store, bool has_tunnel)
 {
@@ -111,6 +129,7 @@ rules_config_new(const struct felix_settings *settings, const struct store *stor
                                                  .has_random_fully = true,
                                                  .has_tunnel = has_tunnel,
                                                  .policy = &config->policy};
+    fill_nat(&config->fixed.nat, settings);
     fill_policy(config, settings);
     return config;
 }

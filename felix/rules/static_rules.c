@@ -11,6 +11,7 @@
 
 #include "felix/rules/host_rules.h"
 #include "felix/rules/names.h"
+#include "lib/base/str.h"
 
 static void
 anti_spoofing(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
@@ -85,25 +86,70 @@ forward(const struct static_rules_config *config, uint8_t family, struct ruleset
     ruleset_hook(set, &accept);
 }
 
+/* Which packets of pools with natOutgoing get another source. */
+static void
+add_outgoing_match(const struct nat_rules_config *config, uint8_t family, struct str *match)
+{
+    if (config->interface) {
+        str_addf(match, " -o %s", config->interface);
+    }
+    str_addf(match,
+             " -m set --match-set cali%u0" SET_MASQ_POOLS
+             " src -m set ! --match-set cali%u0" SET_ALL_POOLS " dst",
+             family, family);
+    if (config->excludes_hosts && family == 4) {
+        str_add(match, " -m set ! --match-set cali40" SET_ALL_HOSTS " dst");
+    }
+}
+
+/* 'ports': with the range, for a protocol that has them. */
+static void
+add_outgoing_target(const struct static_rules_config *config, uint8_t family, bool ports,
+                    struct str *out)
+{
+    const struct nat_rules_config *nat = &config->nat;
+    const char *address = family == 4 ? nat->address : NULL;
+
+    str_add(out, address ? " -j SNAT --to-source " : " -j MASQUERADE");
+    str_add(out, address ? address : ports ? " --to-ports " : "");
+    if (ports) {
+        str_addf(out, "%s%u-%u", address ? ":" : "", nat->first_port, nat->last_port);
+    }
+    str_add(out, config->has_random_fully ? " --random-fully" : "");
+}
+
+static void
+nat_outgoing(const struct static_rules_config *config, uint8_t family, struct chain *chain)
+{
+    static const char *const with_ports[] = {"tcp", "udp"};
+    AUTO(str) struct str match = STR_INIT;
+    AUTO(str) struct str plain = STR_INIT;
+
+    add_outgoing_match(&config->nat, family, &match);
+    for (size_t i = 0; i < ARRAY_LEN(with_ports) && config->nat.first_port > 0; i++) {
+        AUTO(str) struct str target = STR_INIT;
+        add_outgoing_target(config, family, true, &target);
+        chain_add(chain, "-p %s%s%s", with_ports[i], str_text(&match), str_text(&target));
+    }
+    add_outgoing_target(config, family, false, &plain);
+    chain_add(chain, "%s%s", str_text(&match) + 1, str_text(&plain));
+}
+
 static void
 nat(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
 {
     /* Behind kube-proxy's own masquerade, which must come first (Calico issue 9091). */
     const struct hook hook = {"nat", "POSTROUTING", "cali-POSTROUTING", true};
-    const char *random = config->has_random_fully ? " --random-fully" : "";
     struct chain *chain = ruleset_chain(set, "nat", "cali-POSTROUTING");
 
-    chain_add(chain,
-              "-m set --match-set cali%u0" SET_MASQ_POOLS
-              " src -m set ! --match-set cali%u0" SET_ALL_POOLS " dst -j MASQUERADE%s",
-              family, family, random);
+    nat_outgoing(config, family, chain);
     if (family == 4 && config->has_tunnel) {
         /* What the node itself sends into the tunnel with an address of another interface (host to
          * service to remote pod) would be answered around the tunnel. */
         chain_add(chain,
                   "-o " TUNNEL_NAME " -m addrtype ! --src-type LOCAL --limit-iface-out "
                   "-m addrtype --src-type LOCAL -j MASQUERADE%s",
-                  random);
+                  config->has_random_fully ? " --random-fully" : "");
     }
     ruleset_hook(set, &hook);
 }

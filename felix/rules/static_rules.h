@@ -7,11 +7,20 @@
 #include "felix/rules/policy_rules.h"
 #include "felix/rules/ruleset.h"
 
+/* How pods leave the cluster. Borrowed texts that were checked: they stand in rules as they are. */
+struct nat_rules_config {
+    const char *address;            /* IPv4; NULL: that of the interface */
+    uint16_t first_port, last_port; /* 0: any */
+    const char *interface;          /* "eth+"; NULL: any */
+    bool excludes_hosts;            /* nodes see pods' own addresses (IPv4) */
+};
+
 struct static_rules_config {
     const char *workload_prefix; /* "cali" */
     bool is_append_mode;         /* ChainInsertMode=append */
     bool has_random_fully;       /* MASQUERADE --random-fully */
     bool has_tunnel;             /* some pool uses IPIP */
+    struct nat_rules_config nat;
     /* NULL: no policy; pods may do everything that is not spoofed. Else policy_rules_static() is
      * part of what is added. */
     const struct policy_rules_config *policy;

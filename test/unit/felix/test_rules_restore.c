@@ -256,11 +256,17 @@ add_lists(struct everything *all, uint8_t family, struct ruleset *set)
 static void
 want_everything(struct everything *all, uint8_t family, struct ruleset *set)
 {
-    const struct static_rules_config config = {.workload_prefix = "cali",
-                                               .has_tunnel = true,
-                                               .has_random_fully = true,
-                                               .is_append_mode = all->config.is_append_mode,
-                                               .policy = &all->config};
+    const struct static_rules_config config = {
+        .workload_prefix = "cali",
+        .has_tunnel = true,
+        .has_random_fully = true,
+        .nat = {.address = all->config.is_append_mode ? "192.0.2.1" : NULL,
+                .first_port = 1024,
+                .last_port = 2047,
+                .interface = "eth+",
+                .excludes_hosts = true},
+        .is_append_mode = all->config.is_append_mode,
+        .policy = &all->config};
 
     ruleset_init(set);
     static_rules(&config, family, set);

@@ -286,6 +286,62 @@ what_is_static_is_closed_where_it_must_be(void **state)
     ruleset_done(&six);
 }
 
+static void
+pods_leave_the_cluster_as_it_is_set(void **state)
+{
+#define OUT \
+    "-m set --match-set cali40masq-ipam-pools src -m set ! --match-set cali40all-ipam-pools dst"
+    static const struct {
+        struct nat_rules_config nat;
+        uint8_t family;
+        const char *rules[3];
+    } cases[] = {
+        {{0}, 4, {OUT " -j MASQUERADE --random-fully"}},
+        {{.address = "192.0.2.1"}, 4, {OUT " -j SNAT --to-source 192.0.2.1 --random-fully"}},
+        {{.first_port = 1024, .last_port = 2047},
+         4,
+         {"-p tcp " OUT " -j MASQUERADE --to-ports 1024-2047 --random-fully",
+          "-p udp " OUT " -j MASQUERADE --to-ports 1024-2047 --random-fully",
+          OUT " -j MASQUERADE --random-fully"}},
+        {{.address = "192.0.2.1", .first_port = 7, .last_port = 7, .interface = "eth+"},
+         4,
+         {"-p tcp -o eth+ " OUT " -j SNAT --to-source 192.0.2.1:7-7 --random-fully",
+          "-p udp -o eth+ " OUT " -j SNAT --to-source 192.0.2.1:7-7 --random-fully",
+          "-o eth+ " OUT " -j SNAT --to-source 192.0.2.1 --random-fully"}},
+        {{.excludes_hosts = true},
+         4,
+         {OUT " -m set ! --match-set cali40all-hosts-net dst -j MASQUERADE --random-fully"}},
+        {{.address = "192.0.2.1", .excludes_hosts = true},
+         6,
+         {"-m set --match-set cali60masq-ipam-pools src -m set ! --match-set "
+          "cali60all-ipam-pools dst -j MASQUERADE --random-fully"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct static_rules_config config = {
+            .workload_prefix = "cali", .has_random_fully = true, .nat = cases[i].nat};
+        struct ruleset set;
+        ruleset_init(&set);
+        static_rules(&config, cases[i].family, &set);
+        const struct chain *chain = NULL;
+        VEC_FOREACH (&set.chains, it) {
+            chain = strcmp(it->table, "nat") == 0 ? it : chain;
+        }
+        assert_non_null(chain);
+        for (size_t j = 0; j < ARRAY_LEN(cases[i].rules); j++) {
+            if (cases[i].rules[j] == NULL) {
+                assert_int_equal(chain->rules.n, j);
+                break;
+            }
+            assert_true(j < chain->rules.n);
+            assert_string_equal(chain->rules.items[j], cases[i].rules[j]);
+        }
+        ruleset_done(&set);
+    }
+#undef OUT
+}
+
 int
 main(void)
 {
@@ -297,6 +353,7 @@ main(void)
         cmocka_unit_test(leftovers_are_unhooked_emptied_and_then_deleted),
         cmocka_unit_test(a_table_that_cannot_be_read_is_an_error_not_an_empty_table),
         cmocka_unit_test(what_is_static_is_closed_where_it_must_be),
+        cmocka_unit_test(pods_leave_the_cluster_as_it_is_set),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -226,6 +226,10 @@ rules_get_what_is_set(void **state)
     set(&settings, "FailsafeInboundHostPorts", "none");
     set(&settings, "LogActionRateLimit", "7/hour");
     set(&settings, "DropLogRateLimit", "none");
+    set(&settings, "NATOutgoingAddress", "192.0.2.9");
+    set(&settings, "NATPortRange", "2000:3000");
+    set(&settings, "IptablesNATOutgoingInterfaceFilter", "none");
+    set(&settings, "NATOutgoingExclusions", "IPPoolsAndHostIPs");
     put(store, KIND_IPPOOL, "pods",
         "{\"metadata\":{\"name\":\"pods\"},\"spec\":{\"cidr\":\"10.244.0.0/16\"}}");
     put(store, KIND_BGPCONFIGURATION, "default",
@@ -244,6 +248,11 @@ rules_get_what_is_set(void **state)
     assert_int_equal(config->policy.log_limit.burst, 5);
     assert_int_equal(config->policy.nflog_limit.n, 0);
     assert_int_equal(config->policy.n_service_nets, 2);
+    assert_string_equal(config->fixed.nat.address, "192.0.2.9");
+    assert_int_equal(config->fixed.nat.first_port, 2000);
+    assert_int_equal(config->fixed.nat.last_port, 3000);
+    assert_null(config->fixed.nat.interface);
+    assert_true(config->fixed.nat.excludes_hosts);
     assert_non_null(strstr(config->warning, "10.244.128.0/20 overlaps IPPool pods"));
     rules_config_free(config);
     settings_done(&felix_settings_spec, &settings);
