@@ -91,7 +91,7 @@ $(BUILD)/canal: $(BUILD)/obj/cni/main.o $(BUILD)/libcni.a $(BUILD)/libcanal.a
 	$(link) $(CNI_LIBS)
 $(BUILD)/canalctl: $(BUILD)/obj/canalctl/main.o $(BUILD)/libcanalctl.a $(BUILD)/libcanal.a
 	$(link) $(CNI_LIBS)
-$(BUILD)/tools/%: $(BUILD)/obj/test/tools/%.o $(BUILD)/libcanal.a
+$(BUILD)/tools/%: $(BUILD)/obj/test/tools/%.o $(ROOM_LIBS) $(BUILD)/libcanal.a
 	$(link) $(DAEMON_LIBS)
 $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(ROOM_LIBS) $(BUILD)/libcanal.a
 	$(link) $(DAEMON_LIBS) -lcmocka
