@@ -162,6 +162,10 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     (void)buf;
     if (n < 0) {
         uv_read_stop(stream);
+        if (child->is_kept && into->len > 0) {
+            child->line(child->owner, into->text); /* it ended without ending its line */
+            str_clear(into);
+        }
         one_wait_less(child);
         return;
     }

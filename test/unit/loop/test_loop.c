@@ -269,11 +269,11 @@ a_kept_child_answers_line_by_line_until_its_input_ends(void **state)
 static void
 a_kept_child_that_ends_by_itself_is_told_of(void **state)
 {
-    const char *const argv[] = {"sh", "-c", "read x; echo bad $x >&2; exit 3", NULL};
+    const char *const argv[] = {"sh", "-c", "read x; echo bad $x >&2; printf end; exit 3", NULL};
     struct talk talk = talk_to(argv, 5, 20000);
 
     (void)state;
-    assert_string_equal(talk.said.text, "[bad first]");
+    assert_string_equal(talk.said.text, "[bad first][end]");
     assert_int_equal(talk.exit_code, 3);
     str_done(&talk.said);
 }
