@@ -19,8 +19,8 @@
 #include "lib/base/parse.h"
 #include "lib/netlink/monitor.h"
 
-/* Between two changes: felix gathers for 20 ms, or twice what the last commit took, so that a commit
- * on nft need not wait for the kernel to free what the one before deleted. Not measured. */
+/* Between two changes: felix gathers for 20 ms, or twice what the last commit took, so that a
+ * commit on nft need not wait for the kernel to free what the one before deleted. Not measured. */
 #define PAUSE_US 30000
 #define PAUSE 3
 
