@@ -103,6 +103,19 @@ static const struct json_keep slice[] = {
     JSON_KEEP_END,
 };
 
+/* Annotations of a policy hold its text a second time (what kubectl applied last). */
+static const struct json_keep policy_metadata[] = {
+    JSON_KEEP("name", NULL),
+    JSON_KEEP("namespace", NULL),
+    JSON_KEEP("resourceVersion", NULL),
+    JSON_KEEP_END,
+};
+static const struct json_keep policy[] = {
+    JSON_KEEP("metadata", policy_metadata),
+    JSON_KEEP("spec", NULL),
+    JSON_KEEP_END,
+};
+
 /* Kinds without a row are small: metadata and spec, whole. */
 static const struct json_keep *const tables[N_KINDS] = {
     [KIND_POD] = pod,
@@ -115,5 +128,8 @@ static const struct json_keep *const tables[N_KINDS] = {
 const struct json_keep *
 feed_keep(enum kind kind)
 {
+    if (kind_is_policy(kind)) {
+        return policy;
+    }
     return tables[kind] != NULL ? tables[kind] : resource;
 }
