@@ -1,5 +1,5 @@
-/* What the files of the daemon share: felix.c (the line), requests.c (the socket), report.c (health
- * and metrics). Nobody else includes this. */
+/* What the files of the daemon share: start.c (open and close), felix.c (the line), tables.c
+ * (rules), requests.c (the socket), report.c (health and metrics). Nobody else includes this. */
 #pragma once
 
 #include "felix/calc/node_state.h"
@@ -14,12 +14,28 @@
 #include "felix/node/bgp_health.h"
 #include "felix/node/condition.h"
 #include "felix/node/identity.h"
+#include "felix/policies.h"
+#include "felix/rules_config.h"
 #include "felix/workloads.h"
 #include "lib/feed/feed.h"
 #include "lib/loop/kick.h"
 #include "lib/loop/unix_server.h"
 #include "lib/metrics/http_server.h"
 #include "lib/netlink/monitor.h"
+
+#define N_FAMILIES 2
+
+static inline uint8_t
+family_of(size_t i)
+{
+    return i == 0 ? 4 : 6;
+}
+
+static inline size_t
+n_families(const struct felix_settings *settings)
+{
+    return settings->ipv6 ? N_FAMILIES : 1;
+}
 
 struct release;
 
@@ -28,6 +44,8 @@ struct waiting {
     uint64_t client;
     char ifname[16];
     uint64_t since_ms;
+    bool is_wanted;        /* its policy is calculated, and handed to the tables */
+    uint64_t revisions[2]; /* of the tables that were wanted then */
 };
 
 struct felix_metrics {
@@ -51,6 +69,9 @@ struct felix {
     struct node_state *nodes;
     struct workloads *workloads;
     struct desired_pools pools;
+    struct policies *policies;
+    struct rules_config *rules; /* what policies renders with */
+    bool rules_dirty;           /* the above has to be made anew */
     bool pools_dirty;
     bool node_dirty; /* links or addresses of the node may have changed */
 
@@ -65,6 +86,9 @@ struct felix {
     struct iptables *others[2]; /* the other backend: our leftovers there are removed */
     bool tables_known;          /* the backend was chosen */
     bool inherited;             /* an earlier run left sets and rules behind */
+    bool leftovers_known;       /* sets nobody wants were looked for */
+    bool has_doomed_sets;
+    bool rules_changed; /* since all of them were in place */
     struct monitor *monitor;
     struct kick flush;
     uint32_t node_mtu, pod_mtu;
@@ -94,11 +118,31 @@ struct felix {
 };
 
 /* felix.c */
+void felix_on_change(void *owner, const struct change *change);
+void felix_on_in_sync(void *owner);
+void felix_on_workload(void *owner, const struct workload *workload);
+void felix_on_workload_removed(void *owner, const char *ifname);
+void felix_on_kernel(void *owner, const struct monitor_note *note);
+void felix_flush(void *owner);
+void felix_on_tick(uv_timer_t *timer);
 void felix_note_error(struct felix *felix, const struct err *err);
-/* Sets, then routes and settings of local pods: the short way for the CNI plugin. */
+/* Policy, sets, routes and settings of local pods, rules: the short way for the CNI plugin. */
 void felix_apply_endpoints(struct felix *felix);
 bool felix_is_dataplane_good(const struct felix *felix);
 bool felix_can_program(const struct felix *felix);
+
+/* tables.c */
+void tables_detect(struct felix *felix); /* the backend; everything follows by itself */
+void tables_configure(struct felix *felix);
+void tables_want(struct felix *felix);
+void tables_check(struct felix *felix);
+void tables_on_nft(struct felix *felix, const struct monitor_note *note);
+void tables_clean_other_backend(struct felix *felix);
+bool tables_are_in_place(const struct felix *felix);
+/* What was wanted at these revisions is in the kernel. */
+bool tables_hold(const struct felix *felix, const uint64_t revisions[N_FAMILIES]);
+void tables_stop(struct felix *felix);
+void tables_free(struct felix *felix);
 
 /* requests.c */
 void requests_handle(void *owner, uint64_t client, const char *line, size_t len);

@@ -107,8 +107,7 @@ is_dataplane_ready(const struct felix *felix, const char **ret_reason)
         *ret_reason = "the first complete list from the API has not arrived";
     } else if (!felix_is_dataplane_good(felix)) {
         *ret_reason = felix->last_error[0] ? felix->last_error : "not programmed yet";
-    } else if (!felix->tables[0] || !iptables_is_in_place(felix->tables[0]) ||
-               (felix->tables[1] && !iptables_is_in_place(felix->tables[1]))) {
+    } else if (!tables_are_in_place(felix)) {
         *ret_reason = felix->last_error[0] ? felix->last_error : "the rules are not in place yet";
     } else {
         *ret_reason = "";

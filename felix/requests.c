@@ -16,6 +16,9 @@ LOG_MODULE("cni");
 #define CODE_BAD_REQUEST 7
 #define CODE_NOT_THERE 100
 #define WAITING_MAX_MS 120000
+/* So long a pod waits for its object; then it is wired all the same, and closed until it is known.
+ */
+#define UNKNOWN_MAX_MS 2000
 
 /* The message ends in a newline, which the server adds by itself. */
 static void
@@ -48,11 +51,18 @@ refuse(struct felix *felix, uint64_t client, int code, const char *reason)
     send_line(felix, client, &line);
 }
 
+/* Rules are in force that know the pod. Where it is not known, it is closed: without the API, or
+ * when its object does not come in time. */
 static bool
-is_rules_in_place(const struct felix *felix)
+is_protected(const struct felix *felix, const struct waiting *waiting, uint64_t waited_ms)
 {
-    return felix->tables[0] && iptables_is_in_place(felix->tables[0]) &&
-           (!felix->tables[1] || iptables_is_in_place(felix->tables[1]));
+    if (!felix->is_in_sync) {
+        return felix->inherited;
+    }
+    if (waiting->is_wanted) {
+        return tables_hold(felix, waiting->revisions);
+    }
+    return waited_ms >= UNKNOWN_MAX_MS && tables_are_in_place(felix);
 }
 
 void
@@ -63,11 +73,18 @@ requests_answer(struct felix *felix)
 
     while (i < felix->waiting.n) {
         const struct waiting *waiting = &felix->waiting.items[i];
-        bool rules = is_rules_in_place(felix) || (!felix->is_in_sync && felix->inherited);
-        if (rules && endpoints_is_programmed(felix->endpoints, waiting->ifname)) {
-            metric_observe(felix->m.pod_add_seconds, (double)(now - waiting->since_ms) / 1000);
+        uint64_t waited_ms = now - waiting->since_ms;
+        if (is_protected(felix, waiting, waited_ms) &&
+            endpoints_is_programmed(felix->endpoints, waiting->ifname)) {
+            if (felix->is_in_sync && !waiting->is_wanted) {
+                log_warn_every(10,
+                               "interface %s: its Pod object has not come; it is wired, and closed "
+                               "until its policy is known",
+                               waiting->ifname);
+            }
+            metric_observe(felix->m.pod_add_seconds, (double)waited_ms / 1000);
             accept_request(felix, waiting->client);
-        } else if (now - waiting->since_ms < WAITING_MAX_MS) {
+        } else if (waited_ms < WAITING_MAX_MS) {
             i++;
             continue;
         }
@@ -320,7 +337,7 @@ version_in_force(const struct felix *felix)
 {
     bool is_idle = !felix->flush.armed && felix->is_in_sync;
 
-    return is_idle && felix_is_dataplane_good(felix) && is_rules_in_place(felix)
+    return is_idle && felix_is_dataplane_good(felix) && tables_are_in_place(felix)
                ? feed_version(felix->feed)
                : 0;
 }

@@ -483,9 +483,15 @@ sets_n_repaired(const struct sets *sets)
 }
 
 size_t
-sets_n(const struct sets *sets)
+sets_n_missing(const struct sets *sets)
 {
-    return table_count(sets->by_name);
+    size_t n = 0;
+
+    TABLE_FOREACH (sets->active, entry) {
+        const struct set *set = table_value(entry);
+        n += !set->was_read;
+    }
+    return n;
 }
 
 bool

@@ -46,4 +46,5 @@ bool sets_is_reading(const struct sets *sets);
 uint64_t sets_n_repaired(const struct sets *sets);
 /* True when the kernel has this set already, made by an earlier run. */
 bool sets_exist(struct sets *sets);
-size_t sets_n(const struct sets *sets);
+/* Those that have never been seen in the kernel: rules must not name them yet. */
+size_t sets_n_missing(const struct sets *sets);

@@ -53,8 +53,11 @@ class FelixNode(CanalNode):
 
     # ---- pods
     def wire(self, name, host, namespace="default"):
-        """A pod with its link, without any state of felix: what the plugin does before it asks."""
+        """A pod with its object and its link, without any state of felix: what scheduler, kubelet and plugin do
+        before felix is asked."""
         pod = Pod(self, namespace, name, Netns(f"{self.lab.tag}-{self.name}-{name}"))
+        if self.lab.api.is_up:
+            self.lab.api.apply(pod.object())
         pod.ips = [self.pod_cidr4.replace(".0/24", f".{host}"),
                    self.pod_cidr6.replace("/64", f"{host:x}")]
         self.lab.add_namespaces([pod.netns])
@@ -110,6 +113,7 @@ class FelixNode(CanalNode):
                 self.del_felix_pod(pod)
             self.netns.run(["ip", "link", "del", pod.host_ifname], check=False)
             self.drop_pod(pod)
+            self.lab.api.delete("Pod", pod.name, pod.namespace)
             for path in self.address_files(pod):
                 path.unlink(missing_ok=True)
         for path in (self.run_dir / "endpoints").glob("*"):

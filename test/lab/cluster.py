@@ -58,6 +58,8 @@ class CanalNode(Node):
             "CANAL_TEMPLATES": str(ROOT / "bird-templates"),
             "CANAL_BIRD_LOCAL": str(self.dir / "local.d"),
             "CANAL_CONFD_METRICS_PORT": str(CONFD_HEALTH_PORT),
+            # As installers for Kubernetes set it: pods talk to their node's kubelet and DNS.
+            "FELIX_DEFAULTENDPOINTTOHOSTACTION": "ACCEPT",
             **self.lab.settings,
         }
 

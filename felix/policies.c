@@ -1,0 +1,387 @@
+/* Between felix/calc and the kernel: sets and chains that are wanted, and whose connections are
+ * judged again. Called by felix.c. */
+#include "felix/policies.h"
+
+#include <string.h>
+
+#include "felix/policy_sets.h"
+#include "felix/wanted_chains.h"
+#include "lib/base/alloc.h"
+#include "lib/base/log.h"
+#include "lib/base/table.h"
+#include "lib/loop/kick.h"
+
+LOG_MODULE("policy");
+
+/* Connections are judged at most this often; a run takes milliseconds. */
+#define REVOKE_WINDOW_MS 200
+#define REVOKE_RETRY_MS 1000
+
+struct local {
+    struct prefix *ips;
+    size_t n_ips;
+};
+
+struct policies {
+    struct policies_spec spec;
+    struct policy_state *state;
+    struct policy_sets *sets;
+    struct wanted_chains *chains;
+    const struct static_rules_config *config;
+    struct table *locals;        /* workload interface -> struct local */
+    struct table *own_addresses; /* struct ip -> anything */
+    struct table *changed;       /* ids of policies whose rules changed in this flush */
+    struct revoke *revoke;
+    struct kick judging;
+    bool is_revoking;
+    struct policies_stats stats;
+};
+
+/* ---- whose connections are judged again -------------------------------------------------------
+ */
+
+static void
+touch_local(struct policies *policies, const char *ifname)
+{
+    const struct local *local = table_get(policies->locals, ifname);
+
+    for (size_t i = 0; local && i < local->n_ips && policies->is_revoking; i++) {
+        revoke_touch(policies->revoke, &local->ips[i].ip);
+    }
+}
+
+static void
+touch_all(struct policies *policies)
+{
+    TABLE_FOREACH (policies->locals, entry) {
+        touch_local(policies, table_key(entry));
+    }
+}
+
+static bool
+has_changed(const struct policies *policies, const struct verdict_list *list)
+{
+    for (size_t i = 0; list && i < list->n_tiers; i++) {
+        for (size_t k = 0; k < list->tiers[i].n_policies; k++) {
+            if (table_get(policies->changed, list->tiers[i].policies[k]->id)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void
+touch_if_changed(void *owner, const struct policy_endpoint *endpoint)
+{
+    struct policies *policies = owner;
+
+    if (!endpoint->is_host && (has_changed(policies, endpoint->lists[USE_NORMAL][INGRESS]) ||
+                               has_changed(policies, endpoint->lists[USE_NORMAL][EGRESS]))) {
+        touch_local(policies, endpoint->ifname);
+    }
+}
+
+/* The address itself, wherever it is: what it has open with pods of this node. */
+static void
+touch_member(struct policies *policies, const struct prefix *prefix)
+{
+    if (!policies->is_revoking) {
+        return;
+    }
+    if (prefix->len == ip_bits(&prefix->ip)) {
+        revoke_touch(policies->revoke, &prefix->ip);
+    } else {
+        touch_all(policies);
+    }
+}
+
+/* ---- what is calculated -----------------------------------------------------------------------
+ */
+
+static void
+on_set(void *owner, const struct policy_set *set, bool is_active)
+{
+    struct policies *policies = owner;
+
+    if (is_active) {
+        policy_sets_put(policies->sets, set);
+    } else {
+        policy_sets_remove(policies->sets, set);
+    }
+}
+
+static void
+on_member(void *owner, const struct policy_set *set, const struct policy_set_member *member,
+          bool is_added)
+{
+    struct policies *policies = owner;
+
+    policy_sets_member(policies->sets, set, member, is_added);
+    touch_member(policies, &member->prefix);
+}
+
+static void
+on_policy(void *owner, const struct active_policy *policy, bool is_active)
+{
+    struct policies *policies = owner;
+
+    wanted_chains_policy(policies->chains, policy, is_active);
+    if (is_active) {
+        table_put(policies->changed, policy->id, policies);
+    }
+}
+
+static void
+on_list(void *owner, const struct verdict_list *list, bool is_active)
+{
+    struct policies *policies = owner;
+
+    wanted_chains_list(policies->chains, list, is_active);
+}
+
+static void
+on_endpoint(void *owner, const struct policy_endpoint *endpoint, bool is_active)
+{
+    struct policies *policies = owner;
+
+    wanted_chains_endpoint(policies->chains, endpoint, is_active);
+    if (!endpoint->is_host) {
+        touch_local(policies, endpoint->ifname);
+    }
+}
+
+/* ---- judging ----------------------------------------------------------------------------------
+ */
+
+bool
+policies_is_own_address(const struct policies *policies, const struct ip *ip)
+{
+    return table_get_bytes(policies->own_addresses, ip, sizeof *ip) != NULL;
+}
+
+static bool
+holds(void *owner, const struct policy_set *set, const struct policy_set_member *member)
+{
+    const struct policies *policies = owner;
+
+    return policy_state_holds(policies->state, set, member);
+}
+
+struct evaluate_sets
+policies_evaluate_sets(const struct policies *policies)
+{
+    return (struct evaluate_sets){.holds = holds, .owner = (void *)(uintptr_t)policies};
+}
+
+struct flow_ends
+policies_flow_ends(const struct policies *policies, const struct packet *packet)
+{
+    return (struct flow_ends){
+        .source = policy_state_endpoint_by_ip(policies->state, &packet->source),
+        .destination = policy_state_endpoint_by_ip(policies->state, &packet->destination),
+        .is_from_node = policies_is_own_address(policies, &packet->source)};
+}
+
+static bool
+is_allowed(void *owner, const struct packet *packet)
+{
+    const struct policies *policies = owner;
+    const struct flow_ends ends = policies_flow_ends(policies, packet);
+    const struct evaluate_sets sets = policies_evaluate_sets(policies);
+
+    return flow_is_allowed(&ends, packet, &sets);
+}
+
+static void
+on_judged(void *owner, const struct revoke_report *report, const struct err *err)
+{
+    struct policies *policies = owner;
+
+    policies->stats.n_refused += report->n_refused;
+    policies->stats.n_judgings++;
+    policies->stats.judging_us += report->us;
+    if (err) {
+        log_error_every(60, "open connections cannot be judged: %s; trying again", err->text);
+        kick_later(&policies->judging, REVOKE_RETRY_MS);
+    } else if (report->n_refused > 0) {
+        log_info("policy ended %zu open connections", report->n_refused);
+    }
+}
+
+static void
+judge(void *owner)
+{
+    struct policies *policies = owner;
+
+    revoke_start(policies->revoke);
+}
+
+void
+policies_settled(struct policies *policies)
+{
+    if (policies->is_revoking) {
+        kick(&policies->judging);
+    }
+}
+
+void
+policies_set_revoking(struct policies *policies, bool is_on)
+{
+    bool was_on = policies->is_revoking;
+
+    policies->is_revoking = is_on;
+    if (is_on && !was_on) {
+        touch_all(policies);
+    }
+}
+
+/* ---- from outside -----------------------------------------------------------------------------
+ */
+
+struct policies *
+policies_new(const struct policies_spec *spec)
+{
+    struct policies *policies = NEW(struct policies);
+    const struct policy_state_spec calculation = {.node_name = spec->node_name,
+                                                  .interface_prefix = spec->interface_prefix,
+                                                  .set = on_set,
+                                                  .member = on_member,
+                                                  .policy = on_policy,
+                                                  .list = on_list,
+                                                  .endpoint = on_endpoint,
+                                                  .owner = policies};
+    const struct revoke_spec revoking = {.loop = spec->loop,
+                                         .bit = REVOKE_BIT_DEFAULT,
+                                         .is_allowed = is_allowed,
+                                         .done = on_judged,
+                                         .owner = policies};
+
+    policies->spec = *spec;
+    policies->state = policy_state_new(&calculation);
+    policies->sets = policy_sets_new(spec->sets, spec->ipv6, spec->max_ipset_size);
+    policies->chains = wanted_chains_new(spec->interface_prefix);
+    policies->locals = table_new();
+    policies->own_addresses = table_new();
+    policies->changed = table_new();
+    policies->revoke = revoke_new(&revoking);
+    kick_init(&policies->judging, spec->loop, REVOKE_WINDOW_MS, judge, policies);
+    return policies;
+}
+
+static void
+local_free(void *value)
+{
+    struct local *local = value;
+
+    if (local) {
+        free(local->ips);
+        free(local);
+    }
+}
+
+void
+policies_stop(struct policies *policies)
+{
+    kick_close(&policies->judging);
+    revoke_free(policies->revoke);
+}
+
+void
+policies_free(struct policies *policies)
+{
+    if (policies) {
+        wanted_chains_free(policies->chains);
+        policy_sets_free(policies->sets);
+        policy_state_free(policies->state);
+        table_free(policies->locals, local_free);
+        table_free(policies->own_addresses, NULL);
+        table_free(policies->changed, NULL);
+        free(policies);
+    }
+}
+
+const struct policy_state *
+policies_state(const struct policies *policies)
+{
+    return policies->state;
+}
+
+void
+policies_note(struct policies *policies, const struct change *change)
+{
+    policy_state_note(policies->state, change);
+}
+
+void
+policies_put_local(struct policies *policies, const char *ifname, const char *ns, const char *pod,
+                   const struct prefix *ips, size_t n)
+{
+    struct local *local = NEW(struct local);
+
+    local->ips = xmemdup(ips, n * sizeof *ips);
+    local->n_ips = n;
+    local_free(table_put(policies->locals, ifname, local));
+    policy_state_put_local(policies->state, ifname, ns, pod, ips, n);
+}
+
+void
+policies_remove_local(struct policies *policies, const char *ifname)
+{
+    policy_state_remove_local(policies->state, ifname);
+    local_free(table_take(policies->locals, ifname));
+}
+
+void
+policies_interfaces(struct policies *policies, const struct policy_interface *interfaces, size_t n)
+{
+    table_free(policies->own_addresses, NULL);
+    policies->own_addresses = table_new();
+    for (size_t i = 0; i < n; i++) {
+        table_put_bytes(policies->own_addresses, &interfaces[i].ip, sizeof interfaces[i].ip,
+                        policies);
+    }
+    policy_state_interfaces(policies->state, interfaces, n);
+}
+
+void
+policies_configure(struct policies *policies, const struct static_rules_config *config)
+{
+    policies->config = config;
+    revoke_set_bit(policies->revoke, config->policy->marks.refused);
+    wanted_chains_configure(policies->chains, config);
+}
+
+void
+policies_flush(struct policies *policies)
+{
+    policy_state_flush(policies->state);
+    if (table_count(policies->changed) > 0) {
+        if (policies->is_revoking) {
+            wanted_chains_each_endpoint(policies->chains, touch_if_changed, policies);
+        }
+        table_free(policies->changed, NULL);
+        policies->changed = table_new();
+    }
+}
+
+void
+policies_want(struct policies *policies, struct iptables *const tables[2])
+{
+    wanted_chains_want(policies->chains, tables);
+}
+
+bool
+policies_knows_pod(const struct policies *policies, const char *ifname)
+{
+    return policy_state_knows_pod(policies->state, ifname);
+}
+
+struct policies_stats
+policies_stats(const struct policies *policies)
+{
+    struct policies_stats stats = policies->stats;
+
+    stats.n_sets = policy_sets_count(policies->sets);
+    return stats;
+}

@@ -1,0 +1,73 @@
+/* Policy on its way from calculation to kernel: what felix/calc/policy_state tells becomes wanted
+ * ipsets and chains, and connections whose ground has changed are judged again. Used by felix.c,
+ * which says when:
+ *
+ *   policies_note(), policies_put_local() … ─► policies_flush() ─► sets_apply() ─► policies_want()
+ *                                                                       (rules in place) ─►
+ * policies_settled()
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "felix/calc/policy_state.h"
+#include "felix/dataplane/iptables.h"
+#include "felix/dataplane/revoke.h"
+#include "felix/dataplane/sets.h"
+#include "felix/evaluate/flow.h"
+#include "felix/rules/static_rules.h"
+
+struct policies;
+
+struct policies_spec {
+    uv_loop_t *loop;
+    struct sets *sets; /* borrowed */
+    const char *node_name;
+    const char *interface_prefix; /* "cali" */
+    bool ipv6;
+    uint32_t max_ipset_size;
+};
+
+struct policies *policies_new(const struct policies_spec *spec);
+/* Nothing is judged any more; the loop must turn until it returns before policies_free(). */
+void policies_stop(struct policies *policies);
+void policies_free(struct policies *policies); /* NULL is fine */
+
+/* For those who read: explain, endpoints, metrics. Changes go through the functions below. */
+const struct policy_state *policies_state(const struct policies *policies);
+
+void policies_note(struct policies *policies, const struct change *change);
+void policies_put_local(struct policies *policies, const char *ifname, const char *ns,
+                        const char *pod, const struct prefix *ips, size_t n);
+void policies_remove_local(struct policies *policies, const char *ifname);
+/* All addresses of this node that are not on workload interfaces. */
+void policies_interfaces(struct policies *policies, const struct policy_interface *interfaces,
+                         size_t n);
+/* Everything that is rendered depends on it; 'config' and its parts are borrowed until the next
+ * call. config->policy is not NULL; its has_host_endpoints is filled in here. */
+void policies_configure(struct policies *policies, const struct static_rules_config *config);
+/* Whether open connections that policy takes away are ended. */
+void policies_set_revoking(struct policies *policies, bool is_on);
+
+/* Calculates, and wants what follows of sets: to be written next. */
+void policies_flush(struct policies *policies);
+/* Wants the chains, in both families (tables[1] NULL: IPv4 only); sets have been written before. */
+void policies_want(struct policies *policies, struct iptables *const tables[2]);
+/* The rules wanted last are in the kernel. */
+void policies_settled(struct policies *policies);
+
+/* The pod behind a workload interface is known with its labels, and so its policy is. */
+bool policies_knows_pod(const struct policies *policies, const char *ifname);
+/* As the sets in the kernel hold it (felix/evaluate). */
+struct evaluate_sets policies_evaluate_sets(const struct policies *policies);
+/* Both ends of a packet as this node knows them. */
+struct flow_ends policies_flow_ends(const struct policies *policies, const struct packet *packet);
+bool policies_is_own_address(const struct policies *policies, const struct ip *ip);
+
+struct policies_stats {
+    uint64_t n_refused;  /* connections that were ended */
+    uint64_t n_judgings; /* runs over the table of connections */
+    uint64_t judging_us; /* what they took, all in all */
+    size_t n_sets;
+};
+struct policies_stats policies_stats(const struct policies *policies);

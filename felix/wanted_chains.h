@@ -1,0 +1,29 @@
+/* The chains behind policy: remembers what is active, renders what changed, and tells the writers
+ * of both families which chains they have to have. Used by policies.c. */
+#pragma once
+
+#include "felix/dataplane/iptables.h"
+#include "felix/policy.h"
+#include "felix/rules/static_rules.h"
+
+struct wanted_chains;
+
+struct wanted_chains *wanted_chains_new(const char *workload_prefix);
+void wanted_chains_free(struct wanted_chains *chains);
+
+/* New, or its rules changed; borrowed until it is removed. */
+void wanted_chains_policy(struct wanted_chains *chains, const struct active_policy *policy,
+                          bool is_active);
+void wanted_chains_list(struct wanted_chains *chains, const struct verdict_list *list,
+                        bool is_active);
+void wanted_chains_endpoint(struct wanted_chains *chains, const struct policy_endpoint *endpoint,
+                            bool is_active);
+/* Everything is rendered again; 'config' is borrowed until the next call. */
+void wanted_chains_configure(struct wanted_chains *chains,
+                             const struct static_rules_config *config);
+/* Hands over what changed since the last call. Nothing is lost by not calling it for a while. */
+void wanted_chains_want(struct wanted_chains *chains, struct iptables *const tables[2]);
+/* Of a local pod or host endpoint; calls each() for all that are active. */
+void wanted_chains_each_endpoint(const struct wanted_chains *chains,
+                                 void (*each)(void *owner, const struct policy_endpoint *endpoint),
+                                 void *owner);
