@@ -1,7 +1,6 @@
 """canal-confd with real BIRDs and the test API server: two zones, three nodes, no felix.
 
-The IPIP device is stood in for by a bridge called tunl0: what is tested is the route that BIRD writes, not
-the packets that would go through it (test_demo does that).
+See confd_nodes.py for what stands in for the IPIP device.
 """
 
 import json
@@ -9,52 +8,10 @@ import time
 
 import pytest
 
+from confd_nodes import CRD, ConfdCluster, expect_route
 from lab import Stream, ZoneSpec, wait_for
-from lab.cluster import BUILD, CanalNode, Cluster
+from lab.cluster import BUILD
 from lab.lab import ROOT
-
-CRD = "crd.projectcalico.org/v1"
-
-
-class ConfdNode(CanalNode):
-    """A node with bird and confd only."""
-
-    def start_canal(self):
-        self.netns.ip("link add tunl0 type bridge", "link set tunl0 up")
-        if self.confd is None:
-            self.confd = self.lab.daemon(self.netns, f"{self.name}-confd", [
-                str(BUILD / "canal-confd"), "--run-dir", str(self.run_dir),
-                "--local-dir", str(self.dir / "local.d"),
-                "--templates", str(ROOT / "bird-templates")], self.environment(), self.dir)
-        self.confd.start()
-        self.start_bird()
-
-    def route(self, cidr):
-        """(gateway, device) of a route BIRD wrote, None when there is none."""
-        route = self.route_to(cidr)
-        if route is None or route.get("protocol") != "bird":
-            return None
-        return route.get("gateway"), route.get("dev")
-
-    def log(self):
-        return self.confd.log.read_text()
-
-    def metric(self, name):
-        _, out = self.http_get(9092, "/metrics")
-        return next((float(line.split()[-1]) for line in out.splitlines()
-                     if line.startswith((name + " ", name + "{"))), None)
-
-
-class ConfdCluster(Cluster):
-    node_class = ConfdNode
-
-    def start_nodes(self):
-        for node in self.nodes.values():
-            self.start_node(node)
-        for node in self.nodes.values():
-            wait_for(lambda n=node: n.bgp_established(self.sessions_of(n)), 60,
-                     f"{node.name}: all its BGP sessions", interval=0.2)
-        self.wait_routes()
 
 
 @pytest.fixture(name="cluster", scope="module")
@@ -62,11 +19,6 @@ def cluster_fixture():
     with ConfdCluster([ZoneSpec("a", ["a1", "a2"]), ZoneSpec("b", ["b1"])]) as cluster:
         cluster.start_nodes()
         yield cluster
-
-
-def expect_route(node, cidr, gateway, dev):
-    wait_for(lambda: node.route(cidr) == (gateway, dev), 20,
-             f"{node.name}: {cidr} via {gateway} dev {dev}; it is {node.route(cidr)}")
 
 
 def settled(cluster):

@@ -290,3 +290,26 @@ def test_bad_settings_are_named(node):
                                    "CANAL_RUN_DIR": str(node.dir / "other"),
                                    "CANAL_STATE_DIR": str(node.dir / "other"), name: value})
         assert value[:4] in done or name in done, (name, done)
+
+
+def test_a_conflict_is_no_defeat(node):
+    """The API refuses a write when the object changed beneath it (409): it is made again."""
+    client = node.lab.api.client
+    wait_for(lambda: node.condition()[0] == "False", 10, "the condition")
+    rule = {"match": {"verb": "patch", "resource": ["nodes", "nodes/status"]}, "action": "409", "times": 2}
+
+    def fired():
+        return [r["fired"] for r in client.request("GET", "/_test/faults")["rules"]]
+
+    try:
+        client.faults(rule)
+        node.restart_felix(IP_AUTODETECTION_METHOD="interface=extra0")
+        wait_for(lambda: node.condition()[0] == "True", 20, lambda: f"the condition; {node.felix.tail(5)}")
+        assert fired() == [2]
+        client.faults(rule)
+        node.restart_felix(IP="10.1.0.11/25", IP_AUTODETECTION_METHOD="first-found")
+        expect(node, "IPv4Address", "10.1.0.11/25", 20)
+        wait_for(lambda: node.condition()[0] == "False", 20, lambda: f"the condition; {node.felix.tail(5)}")
+        assert fired() == [2, 2]
+    finally:
+        client.clear_faults()

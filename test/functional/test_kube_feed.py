@@ -34,12 +34,12 @@ def until(test, deadline=20, what="condition"):
 class Feed:
     """A running feed-dump."""
 
-    def __init__(self, directory, kubeconfig, kinds=(), **env):
+    def __init__(self, directory, kubeconfig, kinds=(), prefix=(), **env):
         self.out = Path(directory) / f"store.{os.getpid()}.{id(self)}"
         self.log_path = self.out.with_suffix(".log")
         self.log_file = self.log_path.open("w")
         self.process = subprocess.Popen(
-            [BUILD / "tools/feed-dump", self.out, *kinds], stderr=self.log_file,
+            [*prefix, BUILD / "tools/feed-dump", self.out, *kinds], stderr=self.log_file,
             env={**os.environ, **FAST, **env, "KUBECONFIG": str(kubeconfig)})
 
     def text(self):
@@ -148,6 +148,24 @@ users: [{{name: u, user: {{tokenFile: {directory}/tokens/canal}}}}]
         api.client.disconnect()
         touch(api, "node-00002", "rotated")
         settled(feed, api)
+
+
+def test_in_cluster_the_service_account_is_used_and_its_new_token(api, tmp_path):
+    """As in a pod: the account's directory at its fixed place, the server in the environment, no kubeconfig."""
+    mount = "/run/secrets/kubernetes.io/serviceaccount"
+    inside = ["unshare", "--mount", "--propagation", "private", "sh", "-ec",
+              f'mount -t tmpfs tmpfs /run; mkdir -p {mount}; mount --bind "$0" {mount}; exec "$@"',
+              str(Path(api.dir).resolve() / "serviceaccount")]
+    host, port = api.url.split("//")[1].rsplit(":", 1)
+    with Feed(tmp_path, "", ["Node"], inside, KUBERNETES_SERVICE_HOST=host, KUBERNETES_SERVICE_PORT=port) as feed:
+        settled(feed, api)
+        old = (Path(api.dir) / "serviceaccount/token").read_text()
+        api.client.rotate_token()
+        assert (Path(api.dir) / "serviceaccount/token").read_text() != old
+        api.client.disconnect()
+        touch(api, "node-00003", "rotated")
+        settled(feed, api)
+        assert old.strip() not in feed.log()
 
 
 def test_in_cluster_service_account_is_refused_without_its_environment(tmp_path):
