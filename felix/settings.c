@@ -559,7 +559,8 @@ static const struct setting rows[] = {
      AT(removes_foreign_routes),
      .initial = "true",
      .effect = FELIX_CHANGES_ROUTES,
-     .help = "Remove routes on workload interfaces that are not ours."},
+     .help = "Remove routes of protocols boot and static on workload interfaces that are not to "
+             "addresses of the pod."},
     {.name = "DeviceRouteSourceAddress",
      .env = "FELIX_DEVICEROUTESOURCEADDRESS",
      .type = SETTING_TEXT,

@@ -24,6 +24,7 @@ struct endpoints {
     struct table *by_name;
     VEC(struct route) stale; /* to delete */
     bool any_dirty;
+    bool is_source_refused; /* by the kernel: routes go without it until it is configured anew */
     uint64_t n_repaired;
 };
 
@@ -91,7 +92,9 @@ route_to(const struct endpoints *endpoints, const struct endpoint *endpoint,
                           .protocol = endpoints->spec.route_protocol,
                           .scope = ip->ip.family == 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
                           .type = RTN_UNICAST,
-                          .table = RT_TABLE_MAIN};
+                          .table = RT_TABLE_MAIN,
+                          .source = ip->ip.family == 4 ? endpoints->spec.routes.source4
+                                                       : endpoints->spec.routes.source6};
 }
 
 static void
@@ -103,8 +106,10 @@ drop_ip(struct endpoints *endpoints, const struct endpoint *endpoint, const stru
     if (set) {
         set_unwant(set, &member);
     }
-    if (endpoint->index > 0) {
-        VEC_PUSH(&endpoints->stale, route_to(endpoints, endpoint, ip));
+    if (endpoint->index > 0 && !endpoints->spec.routes.are_left) {
+        struct route route = route_to(endpoints, endpoint, ip);
+        route.source = (struct ip){0}; /* whatever it was when it was written */
+        VEC_PUSH(&endpoints->stale, route);
     }
 }
 
@@ -114,6 +119,16 @@ make_dirty(struct endpoints *endpoints, struct endpoint *endpoint)
     endpoint->is_dirty = true;
     endpoint->is_programmed = false;
     endpoints->any_dirty = true;
+}
+
+void
+endpoints_configure(struct endpoints *endpoints, const struct endpoint_routes *routes)
+{
+    endpoints->spec.routes = *routes;
+    endpoints->is_source_refused = false;
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        make_dirty(endpoints, table_value(entry));
+    }
 }
 
 static int
@@ -217,7 +232,7 @@ void
 endpoints_on_route_gone(struct endpoints *endpoints, const struct route *route)
 {
     /* BIRD's routes come and go by the thousand; they are not looked up. */
-    if (route->protocol != endpoints->spec.route_protocol ||
+    if (endpoints->spec.routes.are_left || route->protocol != endpoints->spec.route_protocol ||
         route->dst.len != ip_bits(&route->dst.ip)) {
         return;
     }
@@ -252,6 +267,27 @@ endpoints_recheck(struct endpoints *endpoints)
     }
 }
 
+/* A pod must not be without a route because of an address that this node has not. */
+static bool
+write_route(struct endpoints *endpoints, struct route *route, struct err *err)
+{
+    struct err reason = ERR_INIT;
+    char text[IP_TEXT_MAX];
+
+    if (endpoints->is_source_refused) {
+        route->source = (struct ip){0};
+    }
+    if (route_replace(endpoints->spec.netlink, route, &reason)) {
+        return true;
+    }
+    if (route->source.family == 0 || reason.code != EINVAL) {
+        return err_code(err, reason.code, "%s", reason.text);
+    }
+    endpoints->is_source_refused = true;
+    return err_set(err, "DeviceRouteSourceAddress %s is no address of this node; routes go without",
+                   ip_format(&route->source, text));
+}
+
 static bool
 program(struct endpoints *endpoints, struct endpoint *endpoint, struct err *err)
 {
@@ -262,12 +298,12 @@ program(struct endpoints *endpoints, struct endpoint *endpoint, struct err *err)
         return err_wrap(err, "interface %s", endpoint->ifname);
     }
     endpoints->n_repaired += was_programmed && changed;
-    for (size_t i = 0; i < endpoint->n_ips; i++) {
+    for (size_t i = 0; i < endpoint->n_ips && !endpoints->spec.routes.are_left; i++) {
         struct route route = route_to(endpoints, endpoint, &endpoint->ips[i]);
         if (!set_of(endpoints, &endpoint->ips[i])) {
             continue;
         }
-        if (!route_replace(endpoints->spec.netlink, &route, err)) {
+        if (!write_route(endpoints, &route, err)) {
             return err_wrap(err, "interface %s", endpoint->ifname);
         }
     }
@@ -342,43 +378,86 @@ static void
 mark_stale(struct endpoints *endpoints, const struct endpoint *endpoint, const route_vec *routes)
 {
     VEC_FOREACH (routes, route) {
-        if (route->index == endpoint->index && route->dst.len == ip_bits(&route->dst.ip) &&
+        bool is_ours = route->protocol == endpoints->spec.route_protocol &&
+                       route->dst.len == ip_bits(&route->dst.ip);
+        if (route->index == endpoint->index &&
+            (is_ours || endpoints->spec.routes.removes_foreign) &&
             !has_ip(endpoint->ips, endpoint->n_ips, &route->dst)) {
             VEC_PUSH(&endpoints->stale, *route);
         }
     }
 }
 
+/* Foreign routes are asked for by protocol: a list of all would have BIRD's 100,000 in it, of which
+ * none is a pod's. */
 static bool
-resync_family(struct endpoints *endpoints, uint8_t family, struct err *err)
+resync_foreign(struct endpoints *endpoints, uint8_t family, struct err *err)
 {
+    static const uint8_t protocols[] = {RTPROT_BOOT, RTPROT_STATIC};
     route_vec routes = VEC_INIT;
-    struct table *present = table_new(); /* index and prefix of our routes */
-    bool good =
-        route_list(endpoints->spec.netlink, family, endpoints->spec.route_protocol, &routes, err);
+    bool good = true;
 
-    if (good) {
-        VEC_FOREACH (&routes, route) {
-            char key[ROUTE_KEY_MAX];
-            table_put(present, route_key(route->index, &route->dst, key), endpoints);
+    for (size_t i = 0; i < ARRAY_LEN(protocols) && good; i++) {
+        if (protocols[i] == endpoints->spec.route_protocol) {
+            continue;
         }
+        good = route_list(endpoints->spec.netlink, family, protocols[i], &routes, err);
         TABLE_FOREACH (endpoints->by_name, entry) {
-            struct endpoint *endpoint = table_value(entry);
-            if (endpoint->index > 0) {
-                mark_missing(endpoints, endpoint, family, present);
+            const struct endpoint *endpoint = table_value(entry);
+            if (good && endpoint->index > 0) {
                 mark_stale(endpoints, endpoint, &routes);
             }
         }
     }
-    table_free(present, NULL);
     VEC_DONE(&routes);
     return good;
+}
+
+static void
+mark_family(struct endpoints *endpoints, uint8_t family, const route_vec *routes)
+{
+    const struct endpoint_routes *settings = &endpoints->spec.routes;
+    const struct ip *source = family == 4 ? &settings->source4 : &settings->source6;
+    struct table *present = table_new(); /* index and prefix of our routes, when they are right */
+
+    VEC_FOREACH (routes, route) {
+        char key[ROUTE_KEY_MAX];
+        if (ip_equal(&route->source, source) || endpoints->is_source_refused) {
+            table_put(present, route_key(route->index, &route->dst, key), endpoints);
+        }
+    }
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        struct endpoint *endpoint = table_value(entry);
+        if (endpoint->index > 0) {
+            mark_missing(endpoints, endpoint, family, present);
+            mark_stale(endpoints, endpoint, routes);
+        }
+    }
+    table_free(present, NULL);
+}
+
+static bool
+resync_family(struct endpoints *endpoints, uint8_t family, struct err *err)
+{
+    route_vec routes = VEC_INIT;
+    bool good =
+        route_list(endpoints->spec.netlink, family, endpoints->spec.route_protocol, &routes, err);
+
+    if (good) {
+        mark_family(endpoints, family, &routes);
+    }
+    VEC_DONE(&routes);
+    return good &&
+           (!endpoints->spec.routes.removes_foreign || resync_foreign(endpoints, family, err));
 }
 
 bool
 endpoints_resync(struct endpoints *endpoints, struct err *err)
 {
     endpoints_recheck(endpoints);
+    if (endpoints->spec.routes.are_left) {
+        return true;
+    }
     return resync_family(endpoints, 4, err) &&
            (!endpoints->spec.workloads6 || resync_family(endpoints, 6, err));
 }

@@ -1,6 +1,7 @@
 /* Local pods in the kernel: the route to each address, the interface's settings, and the members of
  * the anti-spoofing sets. Keyed by interface name. Only routes on interfaces of known endpoints are
- * ever removed, and only those that carry our route protocol. */
+ * ever removed: those to single addresses with our protocol, and, as it is set, all that people and
+ * scripts make (protocols boot and static). */
 #pragma once
 
 #include "felix/dataplane/sets.h"
@@ -8,15 +9,26 @@
 
 struct endpoints;
 
+/* What may change while endpoints are there. */
+struct endpoint_routes {
+    bool are_left;              /* RouteSyncDisabled: routes are not written and not removed */
+    bool removes_foreign;       /* RemoveExternalRoutes */
+    struct ip source4, source6; /* DeviceRouteSourceAddress; family 0: the kernel chooses */
+};
+
 struct endpoints_spec {
     struct netlink *netlink; /* borrowed */
     struct set *workloads4;  /* borrowed */
     struct set *workloads6;  /* NULL: no IPv6 */
     uint8_t route_protocol;  /* DeviceRouteProtocol */
+    struct endpoint_routes routes;
 };
 
 struct endpoints *endpoints_new(const struct endpoints_spec *spec);
 void endpoints_free(struct endpoints *endpoints); /* the kernel keeps all */
+
+/* Takes effect with the next apply; what is foreign is found by the next resync. */
+void endpoints_configure(struct endpoints *endpoints, const struct endpoint_routes *routes);
 
 /* Addresses are /32 and /128. One that another endpoint has is taken from it: a pod that was made
  * anew may come before the old one is gone. */

@@ -77,6 +77,7 @@ struct route {
     uint8_t type; /* RTN_UNICAST */
     uint32_t table;
     uint32_t metric;
+    struct ip source; /* what this node sends from; family 0: the kernel chooses */
 };
 typedef VEC(struct route) route_vec;
 

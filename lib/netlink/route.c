@@ -33,6 +33,9 @@ route_parse(const struct nlmsghdr *header, struct route *ret_route)
     if (attrs[RTA_PRIORITY]) {
         route.metric = nla_get_u32(attrs[RTA_PRIORITY]);
     }
+    if (attrs[RTA_PREFSRC] && nla_len(attrs[RTA_PREFSRC]) >= (family == 4 ? 4 : 16)) {
+        route.source = ip_from_bytes(family, nla_data(attrs[RTA_PREFSRC]));
+    }
     *ret_route = route;
     return true;
 }
@@ -81,6 +84,9 @@ route_message(int type, int flags, const struct route *route)
     }
     if (route->metric > 0) {
         nla_put_u32(msg, RTA_PRIORITY, route->metric);
+    }
+    if (route->source.family == route->dst.ip.family) {
+        nla_put(msg, RTA_PREFSRC, ip_bits(&route->source) / 8, route->source.bytes);
     }
     return msg;
 }

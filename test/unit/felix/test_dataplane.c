@@ -408,6 +408,140 @@ a_pod_waits_for_its_link_and_follows_it(void **state)
     assert_false(endpoints_is_programmed(pods->endpoints, "cali1"));
 }
 
+static struct route
+route_by(const char *text, int index, uint8_t protocol)
+{
+    struct route route = {.index = index, .protocol = protocol, .type = RTN_UNICAST};
+
+    assert_true(prefix_parse_host(text, &route.dst, NULL));
+    route.scope = route.dst.ip.family == 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    return route;
+}
+
+static bool
+is_routed_by(const char *text, uint8_t protocol)
+{
+    struct prefix dst;
+    route_vec routes = VEC_INIT;
+    bool found = false;
+
+    assert_true(prefix_parse_host(text, &dst, NULL));
+    assert_true(route_list(netlink, dst.ip.family, protocol, &routes, NULL));
+    VEC_FOREACH (&routes, route) {
+        found |= prefix_equal(&route->dst, &dst);
+    }
+    VEC_DONE(&routes);
+    return found;
+}
+
+static void
+routes_of_others_go_only_when_it_is_set(void **state)
+{
+    struct pods *pods = *state;
+    int index = add_link("cali1", true), other = add_link("other1", true);
+    const struct route foreign[] = {route_by("192.0.2.0/24", index, RTPROT_BOOT),
+                                    route_by("192.0.2.9", index, RTPROT_STATIC),
+                                    route_by("fd09::/64", index, RTPROT_STATIC),
+                                    route_by("198.51.100.0/24", other, RTPROT_BOOT),
+                                    route_by("203.0.113.0/24", index, RTPROT_BIRD)};
+    struct endpoint_routes routes = {.removes_foreign = false};
+
+    put(pods, "cali1", "10.0.0.1", "fd00::1");
+    for (size_t i = 0; i < ARRAY_LEN(foreign); i++) {
+        assert_true(route_replace(netlink, &foreign[i], NULL));
+    }
+    write_all(pods);
+    assert_true(endpoints_resync(pods->endpoints, NULL));
+    write_all(pods);
+    assert_true(is_routed_by("192.0.2.0/24", RTPROT_BOOT));
+    assert_true(is_routed_by("192.0.2.9", RTPROT_STATIC));
+    routes.removes_foreign = true;
+    endpoints_configure(pods->endpoints, &routes);
+    assert_true(endpoints_resync(pods->endpoints, NULL));
+    write_all(pods);
+    assert_false(is_routed_by("192.0.2.0/24", RTPROT_BOOT));
+    assert_false(is_routed_by("192.0.2.9", RTPROT_STATIC));
+    assert_false(is_routed_by("fd09::/64", RTPROT_STATIC));
+    assert_true(is_routed_by("198.51.100.0/24", RTPROT_BOOT));
+    assert_true(is_routed_by("203.0.113.0/24", RTPROT_BIRD));
+    assert_int_equal(routed_to("10.0.0.1"), index);
+    assert_int_equal(routed_to("fd00::1"), index);
+    assert_true(link_delete(netlink, index, NULL));
+    assert_true(link_delete(netlink, other, NULL));
+}
+
+static void
+routes_are_left_to_others_when_it_is_set(void **state)
+{
+    struct pods *pods = *state;
+    int index = add_link("cali1", true);
+    struct endpoint_routes routes = {.are_left = true, .removes_foreign = true};
+    const struct route foreign = route_by("192.0.2.0/24", index, RTPROT_BOOT);
+
+    endpoints_configure(pods->endpoints, &routes);
+    put(pods, "cali1", "10.0.0.1", NULL);
+    assert_true(route_replace(netlink, &foreign, NULL));
+    write_all(pods);
+    assert_true(endpoints_resync(pods->endpoints, NULL));
+    write_all(pods);
+    assert_int_equal(routed_to("10.0.0.1"), 0);
+    assert_true(endpoints_is_programmed(pods->endpoints, "cali1"));
+    assert_true(is_routed_by("192.0.2.0/24", RTPROT_BOOT));
+    routes.are_left = routes.removes_foreign = false;
+    endpoints_configure(pods->endpoints, &routes);
+    write_all(pods);
+    assert_int_equal(routed_to("10.0.0.1"), index);
+    assert_true(link_delete(netlink, index, NULL));
+}
+
+static struct ip
+source_of_route_to(const char *text)
+{
+    struct prefix dst;
+    route_vec routes = VEC_INIT;
+    struct ip source = {0};
+
+    assert_true(prefix_parse_host(text, &dst, NULL));
+    assert_true(route_list(netlink, dst.ip.family, 3, &routes, NULL));
+    VEC_FOREACH (&routes, route) {
+        source = prefix_equal(&route->dst, &dst) ? route->source : source;
+    }
+    VEC_DONE(&routes);
+    return source;
+}
+
+static void
+a_route_has_the_source_that_is_set_if_this_node_has_it(void **state)
+{
+    struct pods *pods = *state;
+    int index = add_link("cali1", true), host = add_link("host1", true);
+    struct endpoint_routes routes = {0};
+    struct prefix own;
+    struct err err = ERR_INIT;
+
+    assert_true(prefix_parse_host("172.16.0.1", &own, NULL));
+    assert_true(address_add(netlink, host, &own, NULL));
+    put(pods, "cali1", "10.0.0.1", NULL);
+    write_all(pods);
+    assert_int_equal(source_of_route_to("10.0.0.1").family, 0);
+    routes.source4 = own.ip;
+    endpoints_configure(pods->endpoints, &routes);
+    write_all(pods);
+    struct ip source = source_of_route_to("10.0.0.1");
+    assert_true(ip_equal(&source, &own.ip));
+    /* One that this node has not is told once; the pod keeps a route. */
+    assert_true(ip_parse("172.16.0.2", &routes.source4, NULL));
+    endpoints_configure(pods->endpoints, &routes);
+    assert_false(endpoints_apply(pods->endpoints, &err));
+    assert_non_null(strstr(err.text, "172.16.0.2 is no address of this node"));
+    write_all(pods);
+    assert_true(endpoints_is_programmed(pods->endpoints, "cali1"));
+    assert_int_equal(routed_to("10.0.0.1"), index);
+    assert_int_equal(source_of_route_to("10.0.0.1").family, 0);
+    assert_true(link_delete(netlink, index, NULL));
+    assert_true(link_delete(netlink, host, NULL));
+}
+
 static void
 an_address_belongs_to_the_pod_that_got_it_last(void **state)
 {
@@ -484,6 +618,12 @@ main(void)
                                         make_pods, drop_pods),
         cmocka_unit_test_setup_teardown(a_pod_waits_for_its_link_and_follows_it, make_pods,
                                         drop_pods),
+        cmocka_unit_test_setup_teardown(routes_of_others_go_only_when_it_is_set, make_pods,
+                                        drop_pods),
+        cmocka_unit_test_setup_teardown(routes_are_left_to_others_when_it_is_set, make_pods,
+                                        drop_pods),
+        cmocka_unit_test_setup_teardown(a_route_has_the_source_that_is_set_if_this_node_has_it,
+                                        make_pods, drop_pods),
         cmocka_unit_test_setup_teardown(an_address_belongs_to_the_pod_that_got_it_last, make_pods,
                                         drop_pods),
         cmocka_unit_test_setup_teardown(a_resync_mends_routes_and_leaves_those_of_others, make_pods,
