@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -32,7 +34,8 @@ struct input {
 };
 
 struct child {
-    uv_process_t process;
+    uv_signal_t sigchld;
+    pid_t pid;
     uv_timer_t deadline;
     uv_pipe_t in, out, text;
     struct child_result result;
@@ -70,7 +73,7 @@ close_handle(void *handle)
 static void
 close_all(struct child *child)
 {
-    close_handle(&child->process);
+    close_handle(&child->sigchld);
     close_handle(&child->deadline);
     close_handle(&child->in);
     close_handle(&child->out);
@@ -100,19 +103,24 @@ on_deadline(uv_timer_t *timer)
 
     child->result.timed_out = true;
     /* The whole group: what the child started goes with it. */
-    if (uv_kill(-child->process.pid, SIGKILL) != 0) {
-        uv_process_kill(&child->process, SIGKILL);
+    if (kill(-child->pid, SIGKILL) != 0) {
+        kill(child->pid, SIGKILL);
     }
 }
 
 static void
-on_exit_seen(uv_process_t *process, int64_t status, int signal)
+on_sigchld(uv_signal_t *sigchld, int number)
 {
-    struct child *child = process->data;
+    struct child *child = sigchld->data;
+    int status = 0;
 
+    (void)number; /* of any child; nobody else waits for this one */
+    if (child->has_exited || child->pid == 0 || waitpid(child->pid, &status, WNOHANG) <= 0) {
+        return;
+    }
     child->has_exited = true;
-    child->result.signal = signal;
-    child->result.exit_code = signal ? -1 : (int)status;
+    child->result.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    child->result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     uv_timer_start(&child->deadline, on_drain_over, DRAIN_MS, 0);
     one_wait_less(child);
 }
@@ -212,8 +220,9 @@ write_input(struct child *child, const void *data, size_t len, bool is_last)
 static void
 init_handles(struct child *child, uv_loop_t *loop)
 {
-    child->process.data = child->deadline.data = child;
+    child->sigchld.data = child->deadline.data = child;
     child->in.data = child->out.data = child->text.data = child;
+    uv_signal_init(loop, &child->sigchld);
     uv_timer_init(loop, &child->deadline);
     uv_pipe_init(loop, &child->in, 0);
     uv_pipe_init(loop, &child->out, 0);
@@ -222,39 +231,6 @@ init_handles(struct child *child, uv_loop_t *loop)
         uv_pipe_init(loop, &child->text, 0);
         child->n_handles = 5;
     }
-}
-
-static void
-not_started(struct child *child, const char *what, int rc)
-{
-    str_addf(&child->result.text, "%s: %s", what, uv_strerror(rc));
-    close_all(child);
-}
-
-static bool
-start(struct child *child, uv_loop_t *loop, const char *const *given, uv_stdio_container_t stdio[3])
-{
-    /* uv_spawn() takes char ** for old reasons and writes to none of them. */
-    union {
-        const char *const *given;
-        char **wanted;
-    } argv = {.given = given};
-    uv_process_options_t options = {
-        .exit_cb = on_exit_seen,
-        .file = given[0],
-        .args = argv.wanted,
-        .flags = UV_PROCESS_DETACHED, /* own process group, for the kill at the deadline */
-        .stdio_count = 3,
-        .stdio = stdio,
-    };
-    int rc = uv_spawn(loop, &child->process, &options);
-
-    if (rc != 0) {
-        not_started(child, given[0], rc);
-        return false;
-    }
-    child->result.started = true;
-    return true;
 }
 
 static struct child *
@@ -271,18 +247,95 @@ child_new(uv_loop_t *loop, bool is_kept,
     return child;
 }
 
+/* posix_spawn: a fork copies the page tables of all we have, and pods wait meanwhile. */
+static int
+spawn(struct child *child, const char *const *argv, const int fds[3])
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    sigset_t none, all;
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigdefault(&attr, &all);
+    /* A process group of its own, for the kill at the deadline. */
+    posix_spawnattr_setpgroup(&attr, 0);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                        POSIX_SPAWN_SETPGROUP);
+    posix_spawn_file_actions_init(&actions);
+    for (int i = 0; i < 3; i++) {
+        posix_spawn_file_actions_adddup2(&actions, fds[i], i);
+    }
+    /* It takes char ** for old reasons and writes to none of them. */
+    union {
+        const char *const *given;
+        char **wanted;
+    } args = {.given = argv};
+    int number = posix_spawnp(&child->pid, argv[0], &actions, &attr, args.wanted, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attr);
+    return number;
+}
+
+/* A pipe with our end in 'pipe' and the child's in *ret_fd. */
+static int
+open_pipe(uv_pipe_t *pipe, bool is_input, int *ret_fd)
+{
+    int fds[2];
+    int rc = uv_pipe(fds, is_input ? 0 : UV_NONBLOCK_PIPE, is_input ? UV_NONBLOCK_PIPE : 0);
+
+    if (rc != 0) {
+        return rc;
+    }
+    *ret_fd = fds[is_input ? 0 : 1];
+    rc = uv_pipe_open(pipe, fds[is_input ? 1 : 0]);
+    if (rc != 0) {
+        close(fds[is_input ? 1 : 0]);
+    }
+    return rc;
+}
+
+/* Closes the child's ends here. 'rc': what went wrong before this. */
+static bool
+start(struct child *child, const char *const *argv, int rc, int fds[3])
+{
+    if (rc == 0) {
+        rc = uv_signal_start(&child->sigchld, on_sigchld, SIGCHLD);
+    }
+    if (rc == 0) {
+        rc = -spawn(child, argv, fds);
+    }
+    for (int i = 0; i < 3; i++) {
+        if (fds[i] >= 0 && (i == 0 || fds[i] != fds[i - 1])) {
+            close(fds[i]);
+        }
+    }
+    if (rc != 0) {
+        str_addf(&child->result.text, "%s: %s", argv[0], uv_strerror(rc));
+        close_all(child);
+        return false;
+    }
+    child->result.started = true;
+    return true;
+}
+
 void
 child_run(uv_loop_t *loop, const struct child_spec *spec,
           void (*done)(void *owner, const struct child_result *result), void *owner)
 {
     struct child *child = child_new(loop, false, done, owner);
-    uv_stdio_container_t stdio[3] = {
-        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&child->in},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&child->out},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&child->text},
-    };
+    int fds[3] = {-1, -1, -1};
+    int rc = open_pipe(&child->in, true, &fds[0]);
 
-    if (!start(child, loop, spec->argv, stdio)) {
+    if (rc == 0) {
+        rc = open_pipe(&child->out, false, &fds[1]);
+    }
+    if (rc == 0) {
+        rc = open_pipe(&child->text, false, &fds[2]);
+    }
+    if (!start(child, spec->argv, rc, fds)) {
         return;
     }
     child->n_waits = 3;
@@ -301,62 +354,45 @@ child_run(uv_loop_t *loop, const struct child_spec *spec,
 
 /* A pseudo terminal that changes nothing of what goes through it. The child's end is asked for by
  * ioctl, so /dev/pts need not be ours. */
-static bool
-open_terminal(int *ret_ours, int *ret_childs)
+static int
+open_terminal(uv_pipe_t *pipe, int *ret_fd)
 {
     int ours = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    int childs = -1;
     struct termios mode;
 
-    if (ours < 0) {
-        return false;
+    if (ours >= 0 && unlockpt(ours) == 0) {
+        *ret_fd = ioctl(ours, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     }
-    if (unlockpt(ours) == 0) {
-        childs = ioctl(ours, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    }
-    if (childs < 0 || tcgetattr(childs, &mode) != 0) {
-        close(ours);
-        if (childs >= 0) {
-            close(childs);
-        }
-        return false;
+    if (*ret_fd < 0 || tcgetattr(*ret_fd, &mode) != 0) {
+        int number = errno;
+        own_close_fd(&ours);
+        return -number;
     }
     cfmakeraw(&mode);
-    tcsetattr(childs, TCSANOW, &mode);
-    *ret_ours = ours;
-    *ret_childs = childs;
-    return true;
+    tcsetattr(*ret_fd, TCSANOW, &mode);
+    int rc = uv_pipe_open(pipe, ours);
+    if (rc != 0) {
+        close(ours);
+    }
+    return rc;
 }
 
 struct child *
 child_keep(uv_loop_t *loop, const struct child_keep_spec *spec)
 {
     struct child *child = child_new(loop, true, spec->done, spec->owner);
-    int ours = -1;
-    int childs = -1;
+    int fds[3] = {-1, -1, -1};
+    int rc = open_pipe(&child->in, true, &fds[0]);
 
     child->line = spec->line;
-    if (!open_terminal(&ours, &childs)) {
-        not_started(child, "pseudo terminal", uv_translate_sys_error(errno));
-        return child;
+    if (rc == 0) {
+        rc = open_terminal(&child->out, &fds[1]);
+        fds[2] = fds[1];
     }
-    int rc = uv_pipe_open(&child->out, ours);
-    if (rc != 0) {
-        close(ours);
-        close(childs);
-        not_started(child, "pseudo terminal", rc);
-        return child;
-    }
-    uv_stdio_container_t stdio[3] = {
-        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&child->in},
-        {.flags = UV_INHERIT_FD, .data.fd = childs},
-        {.flags = UV_INHERIT_FD, .data.fd = childs},
-    };
-    if (start(child, loop, spec->argv, stdio)) {
+    if (start(child, spec->argv, rc, fds)) {
         child->n_waits = 2;
         uv_read_start((uv_stream_t *)&child->out, on_alloc, on_read);
     }
-    close(childs);
     return child;
 }
 

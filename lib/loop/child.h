@@ -1,4 +1,4 @@
-/* Child processes: argv arrays, pipes, a deadline; never a shell. Started with uv_spawn. */
+/* Child processes: argv arrays, pipes, a deadline; never a shell. Started with posix_spawn. */
 #pragma once
 
 #include <stdbool.h>
