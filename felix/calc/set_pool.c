@@ -230,10 +230,14 @@ source_changed(struct set_pool *pool, struct source *source, const void *now)
     }
 }
 
+/* Pods in the node's own network, and those not scheduled yet, have no address of their own. */
 static bool
 is_source(enum kind kind, const void *object)
 {
-    return object != NULL && (kind != KIND_POD || !((const struct pod *)object)->is_host_network);
+    const struct pod *pod = object;
+
+    return object != NULL &&
+           (kind != KIND_POD || (!pod->is_host_network && pod->node_name != NULL));
 }
 
 static void

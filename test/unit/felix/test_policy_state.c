@@ -301,26 +301,33 @@ an_address_counts_before_the_api_has_it(void **state)
 }
 
 static void
-finished_and_host_network_pods_are_no_members(void **state)
+pods_without_an_address_of_their_own_are_no_members(void **state)
 {
     struct world *world = *state;
     struct cluster *cluster = &world->cluster;
-    static const char body[] = ",\"labels\":{\"app\":\"y\"}},\"spec\":{\"hostNetwork\":%s},"
+    static const char body[] = ",\"labels\":{\"app\":\"y\"}},\"spec\":{\"hostNetwork\":%s%s},"
                                "\"status\":{\"phase\":\"%s\",\"podIP\":\"10.0.0.2\"}";
+    static const char there[] = ",\"nodeName\":\"n2\"";
     char text[256];
 
     local_pod(world);
     put_simple_policy(cluster, "p", "app == 'x'", "app == 'y'");
-    snprintf(text, sizeof text, body, "false", "Running");
+    snprintf(text, sizeof text, body, "false", there, "Running");
     cluster_put(cluster, KIND_POD, "a/y", text);
     flush(world);
-    snprintf(text, sizeof text, body, "false", "Succeeded");
+    snprintf(text, sizeof text, body, "false", there, "Succeeded");
     cluster_put(cluster, KIND_POD, "a/y", text);
     expect(world, " -member 10.0.0.2/32");
-    snprintf(text, sizeof text, body, "false", "Running");
+    snprintf(text, sizeof text, body, "false", there, "Running");
     cluster_put(cluster, KIND_POD, "a/y", text);
     expect(world, " +member 10.0.0.2/32");
-    snprintf(text, sizeof text, body, "true", "Running");
+    snprintf(text, sizeof text, body, "true", there, "Running");
+    cluster_put(cluster, KIND_POD, "a/y", text);
+    expect(world, " -member 10.0.0.2/32");
+    snprintf(text, sizeof text, body, "false", there, "Running");
+    cluster_put(cluster, KIND_POD, "a/y", text);
+    expect(world, " +member 10.0.0.2/32");
+    snprintf(text, sizeof text, body, "false", "", "Running");
     cluster_put(cluster, KIND_POD, "a/y", text);
     expect(world, " -member 10.0.0.2/32");
 }
@@ -711,7 +718,7 @@ main(void)
         TEST(rules_change_without_new_lists),
         TEST(pods_that_share_an_address_are_counted),
         TEST(an_address_counts_before_the_api_has_it),
-        TEST(finished_and_host_network_pods_are_no_members),
+        TEST(pods_without_an_address_of_their_own_are_no_members),
         TEST(labels_come_from_namespace_and_account_too),
         TEST(network_sets_are_members_with_all_addresses_in_two_halves),
         TEST(named_ports_come_from_pods_and_host_endpoints),
