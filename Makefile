@@ -173,6 +173,15 @@ bench: deps ## Print the benchmark table; raw lines go to bench/
 	$(Q)$(MAKE) --no-print-directory -j2 all test-tools
 	$(Q)test/bench/run
 
+N ?= 2000
+SEED ?= 0
+.PHONY: policy-random
+policy-random: deps ## Hold N random policy sets from SEED on against felix and packets
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)test/policy/random_sets.py --count $(N) --seed $(SEED)
+	$(Q)test/policy/random_packets.py --count $(N) --seed $(SEED) --backend nft
+	$(Q)test/policy/random_packets.py --count $(N) --seed $(SEED) --backend legacy
+
 .PHONY: settings-page
 settings-page: $(BUILD)/canal-confd $(BUILD)/canal-felix ## Print docs/settings.md from the programs' own tables
 	@cat docs/settings.head.md
