@@ -478,12 +478,6 @@ selector_matches(const struct selector *selector,
     return results[selector->root];
 }
 
-static bool
-negates(const struct selector *selector, size_t id)
-{
-    return selector->nodes.items[id].op == OP_NOT;
-}
-
 static void
 key_prefix(struct node *node, const char *prefix)
 {
@@ -492,6 +486,26 @@ key_prefix(struct node *node, const char *prefix)
     str_addf(&key, "%s%s", prefix, node->key);
     free(node->key);
     node->key = str_steal(&key);
+}
+
+/* Appends the node, whose operands are where they belong, and returns its id. */
+static size_t
+append(struct selector *made, struct node node)
+{
+    if (node.op == OP_NOT && node.left < made->nodes.n &&
+        made->nodes.items[node.left].op == OP_NOT) {
+        return made->nodes.items[node.left].left; /* "!!x" is x, as the parser has it */
+    }
+    VEC_PUSH(&made->nodes, node);
+    return made->nodes.n - 1;
+}
+
+static size_t
+append_member(struct selector *made, enum op op, const char *key)
+{
+    size_t id = append(made, (struct node){.op = OP_HAS, .key = xstrdup(key)});
+
+    return op == OP_ALL ? id : append(made, (struct node){.op = OP_NOT, .left = id});
 }
 
 void
@@ -503,26 +517,18 @@ selector_inherit(struct selector *selector, const char *prefix, const char *memb
 
     for (size_t i = 0; i < selector->nodes.n; i++) {
         struct node node = selector->nodes.items[i];
-        bool is_member = node.op == OP_ALL || node.op == OP_GLOBAL;
-        bool is_negated = node.op == OP_GLOBAL;
+        bool is_leaf = node.op == OP_ALL || node.op == OP_GLOBAL;
+        if (is_leaf && member_key != NULL) {
+            moved[i] = append_member(&made, node.op, member_key);
+            continue;
+        }
         if (node.key != NULL) {
             key_prefix(&node, prefix);
-        } else if (is_member && member_key != NULL) {
-            node = (struct node){.op = OP_HAS, .key = xstrdup(member_key)};
-            if (is_negated) {
-                VEC_PUSH(&made.nodes, node);
-                node = (struct node){.op = OP_NOT, .left = made.nodes.n - 1};
-            }
-        } else if (!is_member) {
+        } else if (!is_leaf) {
             node.left = moved[node.left];
             node.right = moved[node.right];
         }
-        if (node.op == OP_NOT && negates(&made, node.left)) {
-            moved[i] = made.nodes.items[node.left].left; /* "!!x" is x, as the parser has it */
-            continue;
-        }
-        VEC_PUSH(&made.nodes, node);
-        moved[i] = made.nodes.n - 1;
+        moved[i] = append(&made, node);
     }
     made.root = moved[selector->root];
     VEC_DONE(&selector->nodes);
