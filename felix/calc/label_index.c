@@ -58,8 +58,11 @@ struct index_item {
     void *user;
 };
 
+#define NO_ANCHOR SIZE_MAX
+
 struct index_selector {
     const struct selector *selector;
+    size_t anchor; /* which of the labels it requires; NO_ANCHOR: among the unanchored */
     void *user;
     group_vec matches;
 };
@@ -568,26 +571,47 @@ rarest_required(struct label_index *index, const struct selector *selector,
     return fewest != SIZE_MAX;
 }
 
-/* The anchor must be found again when the selector goes, so it does not depend on who is there. */
-static bool
-anchor_of(const struct selector *selector, struct selector_required *ret_anchor)
+static size_t
+n_anchored(struct label_index *index, const struct selector_required *required)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < required->n_values; i++) {
+        const struct posting *posting =
+            posting_find(index, required->key, required->values[i], false);
+        n += posting != NULL ? posting->anchored.n : 0;
+    }
+    return n;
+}
+
+/* The required label with the fewest selectors behind it. Any is right, but every group with the
+ * label looks at those who share it: where all namespaces have an app=web, the namespace is the
+ * better anchor; where a namespace has many policies, the app is. */
+static size_t
+choose_anchor(struct label_index *index, const struct selector *selector)
 {
     struct selector_required required;
-    bool is_found = false;
+    size_t chosen = NO_ANCHOR, fewest = SIZE_MAX;
 
     for (size_t i = 0; selector_required(selector, i, &required); i++) {
-        /* The namespace is the commonest requirement; anything else tells more. */
-        bool is_namespace = strcmp(required.key, "projectcalico.org/namespace") == 0 ||
-                            strcmp(required.key, "projectcalico.org/orchestrator") == 0;
-        if (!is_found || !is_namespace) {
-            *ret_anchor = required;
-            is_found = true;
+        size_t n = required.n_values > 0 ? n_anchored(index, &required) : 0;
+        if (required.n_values == 0) {
+            return NO_ANCHOR; /* nothing matches */
         }
-        if (!is_namespace) {
-            return true;
+        /* The orchestrator is required of nearly everything. */
+        if (n < fewest && strcmp(required.key, "projectcalico.org/orchestrator") != 0) {
+            fewest = n;
+            chosen = i;
         }
     }
-    return is_found;
+    return chosen;
+}
+
+static bool
+anchor_of(const struct index_selector *selector, struct selector_required *ret_anchor)
+{
+    return selector->anchor != NO_ANCHOR &&
+           selector_required(selector->selector, selector->anchor, ret_anchor);
 }
 
 static void
@@ -619,7 +643,8 @@ label_index_add_selector(struct label_index *index, const struct selector *selec
     added->selector = selector;
     added->user = user;
     index->n_selectors++;
-    if (!anchor_of(selector, &required) || required.n_values == 0) {
+    added->anchor = choose_anchor(index, selector);
+    if (!anchor_of(added, &required)) {
         VEC_PUSH(&index->unanchored, added);
         TABLE_FOREACH (index->groups, it) {
             selector_try(index, added, table_value(it));
@@ -664,7 +689,7 @@ label_index_remove_selector(struct label_index *index, struct index_selector *se
             tell(index, selector, *item, false);
         }
     }
-    if (!anchor_of(selector->selector, &anchor) || anchor.n_values == 0) {
+    if (!anchor_of(selector, &anchor)) {
         selectors_take_out(&index->unanchored, selector);
     } else {
         for (size_t i = 0; i < anchor.n_values; i++) {
@@ -737,7 +762,7 @@ selectors_free(struct label_index *index)
         struct posting *posting = table_value(it);
         VEC_FOREACH (&posting->anchored, selector) {
             struct selector_required anchor = {0};
-            bool is_first = anchor_of((*selector)->selector, &anchor) && anchor.n_values > 0 &&
+            bool is_first = anchor_of(*selector, &anchor) &&
                             posting_find(index, anchor.key, anchor.values[0], false) == posting;
             if (is_first) {
                 VEC_PUSH(&index->unanchored, *selector);
