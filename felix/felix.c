@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "felix/parts.h"
+#include "felix/people.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -32,6 +33,7 @@ note_pod(struct felix *felix, const struct change *change)
     bool was_local = was && pod_is_local_endpoint(was, felix->node_name);
     bool is_local = now && pod_is_local_endpoint(now, felix->node_name);
 
+    people_note_pod(felix->people, change);
     if (was_local || is_local) {
         workloads_note_pod(felix->workloads, was_local ? was : now, is_local ? now : NULL);
     }
@@ -454,6 +456,7 @@ felix_on_tick(uv_timer_t *timer)
         }
         tables_clean_other_backend(felix);
     }
+    people_tick(felix->people);
     requests_retry(felix);
     requests_answer(felix);
     report_update(felix);

@@ -37,6 +37,7 @@ n_families(const struct felix_settings *settings)
     return settings->ipv6 ? N_FAMILIES : 1;
 }
 
+struct people;
 struct release;
 
 /* A pod_add that is answered when its endpoint is in the kernel. */
@@ -85,8 +86,9 @@ struct felix {
     struct iptables *tables[2]; /* IPv4, IPv6 (NULL without) */
     struct iptables *others[2]; /* the other backend: our leftovers there are removed */
     bool tables_known;          /* the backend was chosen */
-    bool inherited;             /* an earlier run left sets and rules behind */
-    bool leftovers_known;       /* sets nobody wants were looked for */
+    enum iptables_backend backend;
+    bool inherited;       /* an earlier run left sets and rules behind */
+    bool leftovers_known; /* sets nobody wants were looked for */
     bool has_doomed_sets;
     bool rules_changed; /* since all of them were in place */
     struct monitor *monitor;
@@ -101,6 +103,7 @@ struct felix {
 
     /* people and plugin */
     struct unix_server *server;
+    struct people *people;
     VEC(struct waiting) waiting;
     VEC(struct release *) unreaped; /* pods whose link could not be deleted yet */
     struct metrics *metrics;

@@ -20,6 +20,8 @@ LOG_MODULE("policy");
 struct local {
     struct prefix *ips;
     size_t n_ips;
+    bool is_changed; /* what applies to it is not wanted yet */
+    uint64_t revisions[2];
 };
 
 struct policies {
@@ -43,8 +45,11 @@ struct policies {
 static void
 touch_local(struct policies *policies, const char *ifname)
 {
-    const struct local *local = table_get(policies->locals, ifname);
+    struct local *local = table_get(policies->locals, ifname);
 
+    if (local) {
+        local->is_changed = true;
+    }
     for (size_t i = 0; local && i < local->n_ips && policies->is_revoking; i++) {
         revoke_touch(policies->revoke, &local->ips[i].ip);
     }
@@ -127,6 +132,7 @@ on_policy(void *owner, const struct active_policy *policy, bool is_active)
     struct policies *policies = owner;
 
     wanted_chains_policy(policies->chains, policy, is_active);
+    in_force_policy(policies->spec.in_force, policy, is_active);
     if (is_active) {
         table_put(policies->changed, policy->id, policies);
     }
@@ -138,6 +144,7 @@ on_list(void *owner, const struct verdict_list *list, bool is_active)
     struct policies *policies = owner;
 
     wanted_chains_list(policies->chains, list, is_active);
+    in_force_list(policies->spec.in_force, list, is_active);
 }
 
 static void
@@ -319,6 +326,7 @@ policies_put_local(struct policies *policies, const char *ifname, const char *ns
 {
     struct local *local = NEW(struct local);
 
+    local->is_changed = true;
     local->ips = xmemdup(ips, n * sizeof *ips);
     local->n_ips = n;
     local_free(table_put(policies->locals, ifname, local));
@@ -357,9 +365,7 @@ policies_flush(struct policies *policies)
 {
     policy_state_flush(policies->state);
     if (table_count(policies->changed) > 0) {
-        if (policies->is_revoking) {
-            wanted_chains_each_endpoint(policies->chains, touch_if_changed, policies);
-        }
+        wanted_chains_each_endpoint(policies->chains, touch_if_changed, policies);
         table_free(policies->changed, NULL);
         policies->changed = table_new();
     }
@@ -369,6 +375,25 @@ void
 policies_want(struct policies *policies, struct iptables *const tables[2])
 {
     wanted_chains_want(policies->chains, tables);
+    TABLE_FOREACH (policies->locals, entry) {
+        struct local *local = table_value(entry);
+        for (size_t i = 0; i < ARRAY_LEN(local->revisions) && local->is_changed; i++) {
+            local->revisions[i] = tables[i] ? iptables_wanted_revision(tables[i]) : 0;
+        }
+        local->is_changed = false;
+    }
+}
+
+bool
+policies_revisions(const struct policies *policies, const char *ifname, uint64_t ret_wanted[2])
+{
+    const struct local *local = table_get(policies->locals, ifname);
+
+    if (!local) {
+        return false;
+    }
+    memcpy(ret_wanted, local->revisions, sizeof local->revisions);
+    return !local->is_changed;
 }
 
 bool

@@ -16,6 +16,7 @@
 #include "felix/dataplane/sets.h"
 #include "felix/evaluate/flow.h"
 #include "felix/rules/static_rules.h"
+#include "felix/server/in_force.h"
 
 struct policies;
 
@@ -26,6 +27,7 @@ struct policies_spec {
     const char *interface_prefix; /* "cali" */
     bool ipv6;
     uint32_t max_ipset_size;
+    struct in_force *in_force; /* borrowed: is told of policies and lists */
 };
 
 struct policies *policies_new(const struct policies_spec *spec);
@@ -56,6 +58,10 @@ void policies_want(struct policies *policies, struct iptables *const tables[2]);
 /* The rules wanted last are in the kernel. */
 void policies_settled(struct policies *policies);
 
+/* The revisions of the tables at which what applies to a workload interface was wanted last; false
+ * when felix does not know the interface. */
+bool policies_revisions(const struct policies *policies, const char *ifname,
+                        uint64_t ret_wanted[2]);
 /* The pod behind a workload interface is known with its labels, and so its policy is. */
 bool policies_knows_pod(const struct policies *policies, const char *ifname);
 /* As the sets in the kernel hold it (felix/evaluate). */

@@ -1,11 +1,11 @@
 /* What the CNI plugin and people ask over the socket. */
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "felix/dataplane/reaper.h"
 #include "felix/parts.h"
+#include "felix/people.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -355,54 +355,13 @@ status(struct felix *felix, uint64_t client)
         VEC_PUSH(&reply.pod_cidrs, node->pod_cidrs[i]);
     }
     reply.in_force = version_in_force(felix);
+    reply.node = felix->node_name;
+    reply.version = CANAL_VERSION;
+    reply.n_endpoints = endpoints_count(felix->endpoints);
+    reply.n_policies = in_force_n_policies(people_in_force(felix->people));
+    reply.n_drops = people_n_drops(felix->people);
     send_reply(felix, client, &reply);
     proto_reply_done(&reply);
-}
-
-/* ---- for people
- * --------------------------------------------------------------------------------------- */
-
-struct listing {
-    const struct felix *felix;
-    struct json_object *array;
-};
-
-static void
-list_workload(void *owner, const struct workload *workload)
-{
-    struct listing *listing = owner;
-    struct json_object *item = json_object_new_object();
-    struct json_object *ips = json_object_new_array();
-    char text[PREFIX_TEXT_MAX];
-    bool programmed = endpoints_is_programmed(listing->felix->endpoints, workload->ifname);
-
-    for (size_t i = 0; i < workload->n_ips; i++) {
-        json_object_array_add(ips, json_object_new_string(prefix_format(&workload->ips[i], text)));
-    }
-    json_object_object_add(item, "interface", json_object_new_string(workload->ifname));
-    json_object_object_add(item, "namespace",
-                           json_object_new_string(workload->ns ? workload->ns : ""));
-    json_object_object_add(item, "pod", json_object_new_string(workload->pod ? workload->pod : ""));
-    json_object_object_add(item, "ips", ips);
-    json_object_object_add(item, "source",
-                           json_object_new_string(workload->container_id ? "cni" : "api"));
-    json_object_object_add(item, "programmed", json_object_new_boolean(programmed));
-    json_object_array_add(listing->array, item);
-}
-
-static void
-list_endpoints(struct felix *felix, uint64_t client)
-{
-    struct listing listing = {.felix = felix, .array = json_object_new_array()};
-    struct json_object *json = json_object_new_object();
-    AUTO(str) struct str line = STR_INIT;
-
-    workloads_each(felix->workloads, list_workload, &listing);
-    json_object_object_add(json, "ok", json_object_new_boolean(true));
-    json_object_object_add(json, "endpoints", listing.array);
-    str_addf(&line, "%s\n", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
-    json_object_put(json);
-    send_line(felix, client, &line);
 }
 
 void
@@ -434,12 +393,10 @@ requests_handle(void *owner, uint64_t client, const char *line, size_t len)
         status(felix, client);
         break;
     case PROTO_ENDPOINTS:
-        list_endpoints(felix, client);
-        break;
     case PROTO_EXPLAIN:
     case PROTO_DROPS:
     case PROTO_POLICIES:
-        refuse(felix, client, CODE_BAD_REQUEST, "this felix does not enforce policy yet");
+        people_handle(felix->people, client, &request);
         break;
     }
     proto_request_done(&request);

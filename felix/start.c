@@ -6,6 +6,7 @@
 
 #include "felix/node/node_name.h"
 #include "felix/parts.h"
+#include "felix/people.h"
 #include "felix/rules/names.h"
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
@@ -75,7 +76,8 @@ open_kernel(struct felix *felix, struct err *err)
                                            .node_name = felix->node_name,
                                            .interface_prefix = felix->settings->interface_prefix,
                                            .ipv6 = felix->settings->ipv6,
-                                           .max_ipset_size = felix->settings->max_ipset_size};
+                                           .max_ipset_size = felix->settings->max_ipset_size,
+                                           .in_force = people_in_force(felix->people)};
     felix->policies = policies_new(&policies);
     felix->rules_dirty = true;
     return true;
@@ -116,6 +118,7 @@ open_files(struct felix *felix, struct err *err)
                                             .max_queued = QUEUED_MAX,
                                             .idle_ms = CLIENT_IDLE_MS,
                                             .line = requests_handle,
+                                            .gone = people_gone,
                                             .owner = felix};
     return unix_server_new(felix->loop, &socket, &felix->server, err);
 }
@@ -187,6 +190,7 @@ felix_new(uv_loop_t *loop, const struct felix_settings *settings, struct felix *
         return false;
     }
     felix->nodes = node_state_new(felix->node_name);
+    felix->people = people_new(felix);
     if (!open_kernel(felix, err) || !open_node(felix, err) || !open_files(felix, err)) {
         return false;
     }
@@ -204,6 +208,7 @@ void
 felix_stop(struct felix *felix)
 {
     felix->is_stopping = true;
+    people_stop(felix->people);
     unix_server_free(felix->server);
     monitor_free(felix->monitor);
     feed_free(felix->feed);
@@ -221,6 +226,7 @@ felix_free(struct felix *felix)
     kube_free(felix->kube);
     uv_run(felix->loop, UV_RUN_DEFAULT);
     policies_free(felix->policies);
+    people_free(felix->people);
     tables_free(felix);
     requests_close(felix);
     identity_free(felix->identity);

@@ -141,6 +141,7 @@ on_backend(void *owner, enum iptables_backend backend, const char *why)
         spec.settled = on_other_backend;
         felix->others[i] = iptables_new(felix->loop, &spec);
     }
+    felix->backend = backend;
     felix->tables_known = true;
     kick(&felix->flush);
 }

@@ -361,7 +361,10 @@ void
 counters_stop(struct counters *counters)
 {
     if (counters) {
+        const struct err ending = {.text = "felix is ending"};
         counters->is_stopping = true;
+        counters->n_readings = UINT64_MAX; /* all of them */
+        answer(counters, &ending);
         kick_close(&counters->kick);
     }
 }

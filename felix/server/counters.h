@@ -32,7 +32,7 @@ struct counters_spec {
 };
 
 struct counters *counters_new(const struct counters_spec *spec);
-void counters_stop(struct counters *counters); /* NULL is fine; waiters are not called any more */
+void counters_stop(struct counters *counters); /* NULL is fine; waiters are told that it ends */
 /* After counters_stop(), and after the loop has turned until nothing was left. */
 void counters_free(struct counters *counters);
 

@@ -138,6 +138,15 @@ proto_reply_write(const struct proto_reply *reply, struct str *out)
     if (reply->mtu > 0) {
         json_object_object_add(json, "mtu", json_object_new_int64(reply->mtu));
     }
+    if (reply->node) {
+        put_text(json, "node", reply->node);
+        put_text(json, "version", reply->version);
+        json_object_object_add(json, "n_endpoints",
+                               json_object_new_int64((int64_t)reply->n_endpoints));
+        json_object_object_add(json, "n_policies",
+                               json_object_new_int64((int64_t)reply->n_policies));
+        json_object_object_add(json, "n_drops", json_object_new_int64((int64_t)reply->n_drops));
+    }
     if (reply->in_force > 0) {
         json_object_object_add(json, "in_force", json_object_new_int64((int64_t)reply->in_force));
     }

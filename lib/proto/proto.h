@@ -81,6 +81,9 @@ struct proto_reply {
     /* Every change of the API up to this resourceVersion is in force on this node; 0: not known, or
      * something is still to be written. */
     uint64_t in_force;
+    /* PROTO_STATUS, for people: written when 'node' is given, borrowed, not read back. */
+    const char *node, *version;
+    uint64_t n_endpoints, n_policies, n_drops;
 };
 
 void proto_request_done(struct proto_request *request);
