@@ -56,6 +56,17 @@ def test_manifest_and_cni_configuration_parse():
     assert conflist == json.loads((ROOT / "deploy/10-canal.conflist").read_text())
 
 
+def test_the_role_lets_the_programs_watch_every_kind():
+    documents = yaml.safe_load_all((ROOT / "deploy/canal.yaml").read_text())
+    role = next(doc for doc in documents if doc and doc["kind"] == "ClusterRole")
+    allowed = {(group, resource) for rule in role["rules"] if {"get", "list", "watch"} <= set(rule["verbs"])
+               for group in rule["apiGroups"] for resource in rule["resources"]}
+    kinds = set(re.findall(r'\.resource = "([a-z]+)",\s*\.group = "([a-z0-9.]*)"',
+                           (ROOT / "lib/model/kind.c").read_text()))
+    assert len(kinds) > 15
+    assert {(group, resource) for resource, group in kinds} == allowed
+
+
 def test_the_role_allows_no_write_but_node_status():
     documents = yaml.safe_load_all((ROOT / "deploy/canal.yaml").read_text())
     role = next(doc for doc in documents if doc and doc["kind"] == "ClusterRole")
