@@ -61,6 +61,8 @@ felix_on_change(void *owner, const struct change *change)
         felix->rules_dirty = true; /* service nets must not overlap one */
     } else if (change->kind == KIND_BGPCONFIGURATION) {
         felix->rules_dirty = true;
+    } else if (change->kind == KIND_FELIXCONFIGURATION) {
+        felix->configuration_dirty = true;
     } else if (change->kind == KIND_POD) {
         note_pod(felix, change);
     }
@@ -77,7 +79,7 @@ felix_on_in_sync(void *owner)
              store_count(felix->store, KIND_NODE), store_count(felix->store, KIND_POD),
              store_count(felix->store, KIND_IPPOOL));
     felix->is_in_sync = true;
-    felix->pools_dirty = felix->node_dirty = true;
+    felix->pools_dirty = felix->node_dirty = felix->configuration_dirty = true;
     sets_only_add(felix->sets, false);
     sets_resync(felix->sets);
     kick(&felix->flush);
@@ -155,6 +157,83 @@ on_host(void *owner, const struct prefix *host, bool is_added)
         set_want(felix->hosts4, &member);
     } else {
         set_unwant(felix->hosts4, &member);
+    }
+}
+
+static void
+each_external_node(struct felix *felix, const char *text,
+                   void (*want)(struct set *set, const struct kset_member *member))
+{
+    AUTO_FREE char *list = xstrdup(text);
+    char *save = NULL;
+
+    for (char *item = strtok_r(list, ", ", &save); item; item = strtok_r(NULL, ", ", &save)) {
+        struct kset_member member = {0};
+        struct err err = ERR_INIT;
+        if (!prefix_parse_host(item, &member.prefix, &err)) {
+            log_error("setting ExternalNodesCIDRList: %s; left out", err.text);
+        } else if (member.prefix.ip.family == 4) {
+            member.prefix = prefix_network(&member.prefix);
+            want(felix->hosts4, &member);
+        }
+    }
+}
+
+void
+felix_want_external_nodes(struct felix *felix, const char *list)
+{
+    if (felix->external_nodes) {
+        each_external_node(felix, felix->external_nodes, set_unwant);
+        node_state_each_host(felix->nodes, on_host, felix); /* it may have been a node's, too */
+    }
+    each_external_node(felix, list, set_want);
+    free(felix->external_nodes);
+    felix->external_nodes = xstrdup(list);
+}
+
+/* ---- settings that change -------------------------------------------------------------------- */
+
+static void
+tell_setting(void *owner, const char *text)
+{
+    (void)owner;
+    log_warn("%s", text);
+}
+
+static void
+change_log(const struct felix_settings *settings)
+{
+    enum log_level level = LOG_INFO;
+
+    if (log_level_parse(settings->log_level, &level, NULL)) {
+        log_setup(level, settings->log_format == 1 ? LOG_JSON : LOG_TEXT);
+    }
+}
+
+static void
+calculate_settings(struct felix *felix)
+{
+    struct configuration_news news;
+    struct err err = ERR_INIT;
+
+    felix->configuration_dirty = false;
+    configuration_update(felix->configuration, felix->store, felix->node_name, tell_setting, NULL,
+                         &news);
+    metric_set(felix->m.bad_settings, (double)news.n_bad);
+    if (news.effects & FELIX_CHANGES_LOG) {
+        change_log(felix->settings);
+    }
+    felix->rules_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
+    felix->pools_dirty |= (news.effects & (FELIX_CHANGES_SETS | FELIX_CHANGES_NODE)) != 0;
+    if (news.effects & FELIX_CHANGES_SETS) {
+        felix_want_external_nodes(felix, felix->settings->external_nodes);
+    }
+    if (news.effects & FELIX_CHANGES_ROUTES) {
+        endpoints_recheck(felix->endpoints);
+    }
+    if (!configuration_save(felix->configuration, &err)) {
+        log_warn_every(60, "%s; a felix that starts without the API will not know these settings",
+                       err.text);
     }
 }
 
@@ -407,6 +486,9 @@ felix_flush(void *owner)
     if (!felix->is_in_sync) {
         felix_apply_endpoints(felix);
         return;
+    }
+    if (felix->configuration_dirty) {
+        calculate_settings(felix);
     }
     resync_what_is_due(felix);
     node_state_take_hosts(felix->nodes, on_host, felix);

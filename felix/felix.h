@@ -4,13 +4,13 @@
 
 #include <uv.h>
 
-#include "felix/settings.h"
+#include "felix/configuration.h"
 
 struct felix;
 
 /* Nothing is written to the kernel before the first complete sync with the API, except for pods
  * that the CNI plugin adds where an earlier run left its rules and sets in place. */
-MUST_CHECK bool felix_new(uv_loop_t *loop, const struct felix_settings *settings,
+MUST_CHECK bool felix_new(uv_loop_t *loop, struct configuration *configuration,
                           struct felix **ret_felix, struct err *err);
 /* Closes everything and leaves the kernel as it is; the loop must turn until it returns. */
 void felix_stop(struct felix *felix);

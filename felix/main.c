@@ -28,14 +28,14 @@ on_signal(uv_signal_t *handle, int number)
 }
 
 static bool
-run(const struct felix_settings *settings, struct err *err)
+run(struct configuration *configuration, struct err *err)
 {
     static const int numbers[] = {SIGTERM, SIGINT};
     uv_signal_t signals[ARRAY_LEN(numbers)];
     struct felix *felix = NULL;
     uv_loop_t *loop = uv_default_loop();
 
-    if (!felix_new(loop, settings, &felix, err)) {
+    if (!felix_new(loop, configuration, &felix, err)) {
         return false;
     }
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
@@ -71,7 +71,7 @@ main(int argc, char **argv)
     if (log_level_parse(settings->log_level, &level, NULL)) {
         log_setup(level, settings->log_format == 1 ? LOG_JSON : LOG_TEXT);
     }
-    bool is_good = run(settings, &err);
+    bool is_good = run(configuration, &err);
     if (!is_good) {
         log_error("%s", err.text);
     }

@@ -53,11 +53,14 @@ struct felix_metrics {
     struct metric *n_hosts, *n_cluster_endpoints, *n_local_endpoints;
     struct metric *restore_calls, *restore_errors;
     struct metric *failures, *repaired, *resyncs, *apply_seconds, *pod_add_seconds;
+    struct metric *bad_settings;
 };
 
 struct felix {
     uv_loop_t *loop;
-    const struct felix_settings *settings;
+    struct configuration *configuration;
+    const struct felix_settings *settings; /* of the configuration */
+    char *external_nodes;                  /* the setting as it is in the set */
     char *node_name;
 
     /* watch, decode, model */
@@ -73,6 +76,7 @@ struct felix {
     struct policies *policies;
     struct rules_config *rules; /* what policies renders with */
     bool rules_dirty;           /* the above has to be made anew */
+    bool configuration_dirty;
     bool pools_dirty;
     bool node_dirty; /* links or addresses of the node may have changed */
 
@@ -127,6 +131,8 @@ void felix_on_workload(void *owner, const struct workload *workload);
 void felix_on_workload_removed(void *owner, const char *ifname);
 void felix_on_kernel(void *owner, const struct monitor_note *note);
 void felix_flush(void *owner);
+/* Addresses outside the cluster that may send IPIP; those wanted before go. */
+void felix_want_external_nodes(struct felix *felix, const char *list);
 void felix_on_tick(uv_timer_t *timer);
 void felix_note_error(struct felix *felix, const struct err *err);
 /* Policy, sets, routes and settings of local pods, rules: the short way for the CNI plugin. */

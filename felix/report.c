@@ -61,6 +61,9 @@ define(struct felix *felix)
         .apply_seconds =
             metrics_define(all, METRIC_HISTOGRAM, "felix_int_dataplane_apply_time_seconds",
                            "Time to apply a change to sets, routes and tunnel."),
+        .bad_settings =
+            metrics_define(all, METRIC_GAUGE, "canal_felix_bad_settings",
+                           "Fields of FelixConfigurations that are not known or not usable."),
         .pod_add_seconds = metrics_define(all, METRIC_HISTOGRAM, "canal_felix_pod_add_seconds",
                                           "Time from the CNI plugin's request to its answer."),
     };

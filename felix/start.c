@@ -36,24 +36,6 @@ define_sets(struct felix *felix)
     }
 }
 
-static void
-want_external_nodes(struct felix *felix)
-{
-    AUTO_FREE char *list = xstrdup(felix->settings->external_nodes);
-    char *save = NULL;
-
-    for (char *item = strtok_r(list, ", ", &save); item; item = strtok_r(NULL, ", ", &save)) {
-        struct kset_member member = {0};
-        struct err err = ERR_INIT;
-        if (!prefix_parse_host(item, &member.prefix, &err)) {
-            log_error("setting ExternalNodesCIDRList: %s; left out", err.text);
-        } else if (member.prefix.ip.family == 4) {
-            member.prefix = prefix_network(&member.prefix);
-            set_want(felix->hosts4, &member);
-        }
-    }
-}
-
 static bool
 open_kernel(struct felix *felix, struct err *err)
 {
@@ -63,7 +45,7 @@ open_kernel(struct felix *felix, struct err *err)
         return false;
     }
     define_sets(felix);
-    want_external_nodes(felix);
+    felix_want_external_nodes(felix, felix->settings->external_nodes);
     felix->inherited = sets_exist(felix->sets);
     sets_only_add(felix->sets, true);
     const struct endpoints_spec spec = {.netlink = felix->netlink,
@@ -136,6 +118,7 @@ static const enum kind kinds[] = {
     KIND_HOSTENDPOINT,
     KIND_ENDPOINTSLICE,
     KIND_BGPCONFIGURATION,
+    KIND_FELIXCONFIGURATION,
     KIND_NETWORKPOLICY,
     KIND_CALICONETWORKPOLICY,
     KIND_GLOBALNETWORKPOLICY,
@@ -172,12 +155,14 @@ open_node(struct felix *felix, struct err *err)
 }
 
 bool
-felix_new(uv_loop_t *loop, const struct felix_settings *settings, struct felix **ret_felix,
+felix_new(uv_loop_t *loop, struct configuration *configuration, struct felix **ret_felix,
           struct err *err)
 {
+    const struct felix_settings *settings = configuration_settings(configuration);
     struct felix *felix = NEW(struct felix);
 
     felix->loop = loop;
+    felix->configuration = configuration;
     felix->settings = settings;
     kick_init(&felix->flush, loop, WINDOW_MS, felix_flush, felix);
     uv_timer_init(loop, &felix->tick);
@@ -243,6 +228,7 @@ felix_free(struct felix *felix)
     health_free(felix->health);
     VEC_DONE(&felix->waiting);
     free(felix->node_name);
+    free(felix->external_nodes);
     free(felix->written_state);
     free(felix);
 }

@@ -150,6 +150,19 @@ node_state_take_hosts(struct node_state *state,
     state->touched.n = 0;
 }
 
+void
+node_state_each_host(const struct node_state *state,
+                     void (*each)(void *owner, const struct prefix *host, bool is_added),
+                     void *owner)
+{
+    TABLE_FOREACH (state->hosts, entry) {
+        const struct host *host = table_value(entry);
+        if (host->is_reported) {
+            each(owner, &host->address, true);
+        }
+    }
+}
+
 static void
 tunnel_address(const struct node *node, const struct ippool *pool, struct ip *ret_address)
 {

@@ -20,6 +20,10 @@ void node_state_note(struct node_state *state, const struct change *change);
 void node_state_take_hosts(struct node_state *state,
                            void (*each)(void *owner, const struct prefix *host, bool is_added),
                            void *owner);
+/* All that were told as additions and not as removals. */
+void node_state_each_host(const struct node_state *state,
+                          void (*each)(void *owner, const struct prefix *host, bool is_added),
+                          void *owner);
 /* Pools and tunnel: from all pools, of which there are few. The caller frees with
  * desired_pools_done(). */
 void node_state_pools(const struct node_state *state, const struct store *store,

@@ -262,7 +262,7 @@ def test_no_pod_is_promised_while_rules_cannot_be_written(node):
         (tools / f"{family}-nft-save").symlink_to(f"/usr/sbin/{family}-nft-save")
     broken = tools / "iptables-nft-restore"
     (tools / "ip6tables-nft-restore").symlink_to("/usr/sbin/ip6tables-nft-restore")
-    broken.write_text("#!/bin/sh\n/bin/cat >/dev/null; echo out of order >&2; exit 4\n")
+    broken.write_text("#!/bin/sh\nread -r line; echo out of order >&2; exit 4\n")
     broken.chmod(0o755)
     node.felix.kill9()
     node.netns.run(["iptables-nft", "-t", "raw", "-F"])
@@ -313,3 +313,35 @@ def test_a_conflict_is_no_defeat(node):
         assert fired() == [2, 2]
     finally:
         client.clear_faults()
+
+
+# ---- settings that change
+def felix_configuration(cluster, name, **spec):
+    cluster.api.apply({"apiVersion": CRD, "kind": "FelixConfiguration", "metadata": {"name": name},
+                       "spec": spec})
+
+
+def test_settings_of_felixconfigurations_are_taken_up_live(cluster, node):
+    def denies_with(target):
+        return any(rule.endswith(f"-j {target}") for rule in node.own_rules() if "cali-cidr-block" in rule)
+
+    cluster.api.apply({"apiVersion": CRD, "kind": "BGPConfiguration", "metadata": {"name": "default"},
+                       "spec": {"asNumber": 64512, "serviceClusterIPs": [{"cidr": "10.96.0.0/16"}]}})
+    wait_for(lambda: denies_with("DROP"), 10, "the block of service loops")
+    felix_configuration(cluster, "default", serviceLoopPrevention="Reject", noSuchSetting="x",
+                        externalNodesList=["192.0.2.0/24"], iptablesMarkMask=1)
+    wait_for(lambda: any("REJECT" in rule for rule in node.own_rules() if "cali-cidr-block" in rule), 10,
+             "the new action")
+    wait_for(lambda: "192.0.2.0/24" in node.set_members("cali40all-hosts-net"), 10, "the external nodes")
+    wait_for(lambda: node.metric("canal_felix_bad_settings") == 2, 5,
+             lambda: f"two bad settings: {node.felix.tail(8)}")
+    log = node.log()
+    assert "noSuchSetting" in log and "iptablesMarkMask" in log
+    # The node's own object is above the default, and its end brings that back.
+    felix_configuration(cluster, f"node.{node.name}", serviceLoopPrevention="Disabled")
+    wait_for(lambda: not any("10.96.0.0/16" in rule for rule in node.own_rules()), 10, "the node's own setting")
+    cluster.api.delete("FelixConfiguration", f"node.{node.name}")
+    cluster.api.delete("FelixConfiguration", "default")
+    wait_for(lambda: denies_with("DROP"), 10, "the built-in action")
+    wait_for(lambda: "192.0.2.0/24" not in node.set_members("cali40all-hosts-net"), 10, "the end of the external nodes")
+    assert node.ip4 in node.set_members("cali40all-hosts-net")
