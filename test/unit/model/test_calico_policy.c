@@ -1,4 +1,5 @@
 /* lib/model: what the decoders of Calico's policy kinds take, leave out, close and refuse. */
+#include "lib/selector/selector.h"
 #include "test/unit/model/policy_text.h"
 
 #define NS "projectcalico.org/namespace == `n`"
@@ -487,22 +488,46 @@ a_selector_of_64_kib_does_no_harm(void **state)
     refuses(KIND_GLOBALNETWORKPOLICY, json.text, "characters are more than 65536");
 }
 
+/* 'n' times 'open', something, and as many closing parentheses. */
 static void
-a_selector_whose_canonical_text_would_not_parse_is_refused(void **state)
+nested(const char *open, size_t n, struct str *json)
 {
-    AUTO(str) struct str json = STR_INIT;
+    str_add(json, GLOBAL ",'spec':{'serviceAccountSelector':'has(z)','selector':'");
+    for (size_t i = 0; i < n; i++) {
+        str_add(json, open);
+    }
+    str_add(json, "has(c)");
+    for (size_t i = 0; i < n; i++) {
+        str_add(json, ")");
+    }
+    str_add(json, "'}}");
+}
+
+static void
+what_is_made_of_a_deep_selector_parses_or_is_refused(void **state)
+{
+    static const char *const open[] = {"has(a) || has(b) && (", "has(a) && (", "!("};
+    size_t n_refused = 0;
 
     (void)state;
-    str_add(&json, GLOBAL ",'spec':{'selector':'");
-    for (size_t i = 0; i < 245; i++) {
-        str_add(&json, "has(a) || has(b) && (");
+    for (size_t i = 0; i < ARRAY_LEN(open) * SELECTOR_DEPTH_MAX; i++) {
+        AUTO(str) struct str json = STR_INIT;
+        struct selector *selector = NULL;
+        size_t depth = i / ARRAY_LEN(open);
+        struct err err;
+        nested(open[i % ARRAY_LEN(open)], depth, &json);
+        struct policy *policy = decode(KIND_GLOBALNETWORKPOLICY, json.text, &err);
+        if (policy == NULL) {
+            assert_true(depth > 100);
+            assert_non_null(strstr(err.text, "expected fewer parentheses"));
+            n_refused++;
+            continue;
+        }
+        assert_true(selector_parse(policy->selector, &selector, NULL));
+        selector_free(selector);
+        policy_free(policy);
     }
-    str_add(&json, "all()");
-    for (size_t i = 0; i < 245; i++) {
-        str_add(&json, ")");
-    }
-    str_add(&json, "'}}");
-    refuses(KIND_GLOBALNETWORKPOLICY, json.text, "spec.selector: expected fewer parentheses");
+    assert_true(n_refused > 100);
 }
 
 int
@@ -523,7 +548,7 @@ main(void)
         cmocka_unit_test(a_rule_without_a_known_action_denies_everything),
         cmocka_unit_test(ten_thousand_rules_are_taken_and_what_is_too_much_is_closed),
         cmocka_unit_test(a_selector_of_64_kib_does_no_harm),
-        cmocka_unit_test(a_selector_whose_canonical_text_would_not_parse_is_refused),
+        cmocka_unit_test(what_is_made_of_a_deep_selector_parses_or_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
