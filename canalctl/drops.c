@@ -104,6 +104,9 @@ follow(const struct ctl *ctl)
         return end;
     }
     bool good = proto_send(fd, &request, 5000, &err) && follow_next(ctl, fd, &rest, true, &err);
+    if (good) {
+        fprintf(stderr, "Following what is dropped on this node from now on; interrupt to end.\n");
+    }
     while (good) {
         good = follow_next(ctl, fd, &rest, false, &err);
     }

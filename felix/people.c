@@ -386,11 +386,15 @@ static void
 answer_drops(struct people *people, uint64_t client, bool is_recent)
 {
     struct felix *felix = people->felix;
+    unsigned group = felix->settings->drop_log_group;
     AUTO(str) struct str line = STR_INIT;
+    struct err err = ERR_INIT;
 
-    if (felix->settings->drop_log_group == 0) {
+    if (group == 0) {
         people_refuse(felix, client, CODE_BUSY,
                       "drops are not told: DropLogGroup (CANAL_DROP_LOG) is 0");
+    } else if (!drops_listen(people->drops, group, &err)) {
+        people_refuse(felix, client, CODE_BUSY, err.text);
     } else if (is_recent) {
         str_add(&line, "{\"ok\":true,\"drops\":");
         drops_write_recent(people->drops, &line);

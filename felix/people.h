@@ -19,7 +19,7 @@ struct in_force *people_in_force(const struct people *people);
 void people_handle(struct people *people, uint64_t client, const struct proto_request *request);
 void people_gone(void *felix, uint64_t client); /* a client of the server hung up */
 void people_note_pod(struct people *people, const struct change *change);
-/* Every now and then: takes up settings, tries again what failed. */
+/* At the start and every now and then: takes up settings, tries again what failed. */
 void people_tick(struct people *people);
 uint64_t people_n_drops(const struct people *people);
 

@@ -180,6 +180,7 @@ felix_new(uv_loop_t *loop, struct configuration *configuration, struct felix **r
         return false;
     }
     report_open(felix);
+    people_tick(felix->people);
     log_info("node %s, API %s%s", felix->node_name, kube_server(felix->kube),
              felix->inherited ? ", taking over what an earlier run left" : "");
     feed_start(felix->feed);
