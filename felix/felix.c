@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "felix/node/mtu.h"
 #include "felix/parts.h"
 #include "felix/people.h"
 #include "lib/base/alloc.h"
@@ -210,6 +211,29 @@ change_log(const struct felix_settings *settings)
     }
 }
 
+/* Left as it is, the kernel chooses. */
+static struct ip
+source_of(const char *text)
+{
+    struct ip ip = {0};
+
+    (void)!ip_parse(text, &ip, NULL);
+    return ip;
+}
+
+void
+felix_configure_routes(struct felix *felix)
+{
+    const struct endpoint_routes routes = {.are_left = felix->settings->no_route_sync,
+                                           .removes_foreign =
+                                               felix->settings->removes_foreign_routes,
+                                           .source4 = source_of(felix->settings->route_source),
+                                           .source6 = source_of(felix->settings->route_source6)};
+
+    endpoints_configure(felix->endpoints, &routes);
+    felix->next_routes_ms = 0; /* what is foreign now is found by reading back */
+}
+
 static void
 calculate_settings(struct felix *felix)
 {
@@ -229,8 +253,9 @@ calculate_settings(struct felix *felix)
         felix_want_external_nodes(felix, felix->settings->external_nodes);
     }
     if (news.effects & FELIX_CHANGES_ROUTES) {
-        endpoints_recheck(felix->endpoints);
+        felix_configure_routes(felix);
     }
+    felix->node_dirty |= (news.effects & FELIX_CHANGES_NODE) != 0;
     if (!configuration_save(felix->configuration, &err)) {
         log_warn_every(60, "%s; a felix that starts without the API will not know these settings",
                        err.text);
@@ -318,7 +343,8 @@ calculate_interfaces(struct felix *felix)
                     snprintf(interface.ifname, sizeof interface.ifname, "%s", link->name);
                 }
             }
-            if (strncmp(interface.ifname, prefix, strlen(prefix)) != 0) {
+            if (strncmp(interface.ifname, prefix, strlen(prefix)) != 0 &&
+                !interface_is_listed(felix->settings->excluded_interfaces, interface.ifname)) {
                 VEC_PUSH(&found, interface);
             }
         }
@@ -335,10 +361,8 @@ link_mtu(struct felix *felix, int index)
     link_vec links = VEC_INIT;
     uint32_t mtu = 0;
 
-    if (index > 0 && link_list(felix->netlink, &links, NULL)) {
-        VEC_FOREACH (&links, link) {
-            mtu = link->index == index ? link->mtu : mtu;
-        }
+    if (link_list(felix->netlink, &links, NULL)) {
+        mtu = mtu_of_node(&links, index, felix->settings->mtu_interfaces);
     }
     VEC_DONE(&links);
     return mtu;

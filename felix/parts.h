@@ -133,6 +133,8 @@ void felix_on_kernel(void *owner, const struct monitor_note *note);
 void felix_flush(void *owner);
 /* Addresses outside the cluster that may send IPIP; those wanted before go. */
 void felix_want_external_nodes(struct felix *felix, const char *list);
+/* Pod routes as they are set. */
+void felix_configure_routes(struct felix *felix);
 void felix_on_tick(uv_timer_t *timer);
 void felix_note_error(struct felix *felix, const struct err *err);
 /* Policy, sets, routes and settings of local pods, rules: the short way for the CNI plugin. */

@@ -605,7 +605,8 @@ static const struct setting rows[] = {
      .type = SETTING_MILLIS,
      AT(iptables_lock_probe_ms),
      .initial = "50",
-     .help = "How often a taken xtables lock is tried."},
+     .help =
+         "Without effect: iptables since 1.8.8 waits for the xtables lock without trying again."},
     {.name = "HealthEnabled",
      .env = "FELIX_HEALTHENABLED",
      .type = SETTING_BOOL,

@@ -53,6 +53,7 @@ open_kernel(struct felix *felix, struct err *err)
                                         .workloads6 = felix->workload_sets[1],
                                         .route_protocol = (uint8_t)felix->settings->route_protocol};
     felix->endpoints = endpoints_new(&spec);
+    felix_configure_routes(felix);
     const struct policies_spec policies = {.loop = felix->loop,
                                            .sets = felix->sets,
                                            .node_name = felix->node_name,

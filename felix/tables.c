@@ -131,6 +131,7 @@ on_backend(void *owner, enum iptables_backend backend, const char *why)
         struct iptables_spec spec = {.family = i == 0 ? 4 : 6,
                                      .backend = backend,
                                      .lock_wait_s = felix->settings->iptables_lock_s,
+                                     .post_write_check_ms = felix->settings->iptables_recheck_ms,
                                      .settled = on_rules,
                                      .owner = felix};
         felix->tables[i] = iptables_new(felix->loop, &spec);
