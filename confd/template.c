@@ -333,8 +333,12 @@ fail_at(const struct render *render, const struct node *node, const char *what)
 static bool
 render_value(const struct render *render, const struct node *node, struct json_object *value)
 {
-    if (!json_object_is_type(value, json_type_string) &&
-        !json_object_is_type(value, json_type_int)) {
+    if (json_object_is_type(value, json_type_int)) {
+        /* json-c would keep a printed copy in each number. */
+        str_addf(render->out, "%lld", (long long)json_object_get_int64(value));
+        return true;
+    }
+    if (!json_object_is_type(value, json_type_string)) {
         return fail_at(render, node, "is not a text or number in the context");
     }
     const char *text = json_object_get_string(value);

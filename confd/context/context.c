@@ -29,7 +29,9 @@ issue(const struct build *build, const char *format, ...)
 void
 put(struct json_object *object, const char *key, struct json_object *value)
 {
-    json_object_object_add(object, key, value);
+    /* Keys are literals: there are twenty per peer, and copying each would cost more than its
+     * value. */
+    json_object_object_add_ex(object, key, value, JSON_C_OBJECT_ADD_CONSTANT_KEY);
 }
 
 void

@@ -406,7 +406,9 @@ host_dispatch_chains(const struct policy_rules_config *config,
     };
     AUTO_FREE const struct policy_endpoint **sorted = xcalloc(n, sizeof(*sorted));
 
-    memcpy(sorted, endpoints, n * sizeof *sorted);
+    for (size_t i = 0; i < n; i++) { /* memcpy() takes no NULL, not even of no length */
+        sorted[i] = endpoints[i];
+    }
     qsort(sorted, n, sizeof *sorted, endpoint_order);
     for (size_t i = 0; i < ARRAY_LEN(all) && config->has_host_endpoints; i++) {
         write_dispatch(config, &all[i], sorted, n, set);
