@@ -9,10 +9,12 @@
  * Used by policy_state.c. */
 #include "felix/calc/local_endpoints.h"
 
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "felix/calc/host_claims.h"
 #include "felix/calc/item_labels.h"
 #include "lib/base/str.h"
 #include "lib/base/table.h"
@@ -20,7 +22,6 @@
 #include "lib/model/namespace.h"
 #include "lib/model/pod.h"
 
-#define IFNAME_MAX 16
 #define PROFILE_ALLOW "projectcalico-default-allow"
 #define PROFILE_OF_NAMESPACE "kns."
 
@@ -29,7 +30,7 @@ struct local {
     struct policy_endpoint endpoint; /* as told */
     struct verdict_answer answer;    /* what it has taken; told at the next telling */
     struct index_item *item;         /* NULL: no policy can select it */
-    char ifname[IFNAME_MAX];
+    char ifname[IFNAMSIZ];
     bool is_there; /* else its end is to be told */
     bool is_told;
     bool is_dirty; /* among the dirty */
@@ -48,13 +49,11 @@ struct local {
 
 struct local_endpoints {
     struct local_endpoints_spec spec;
-    char *node_name, *interface_prefix;
     struct table *by_ifname;  /* -> struct local */
     struct table *by_pod;     /* "namespace/name" -> struct local, a chain */
     struct table *by_ip;      /* struct ip -> struct ip_owners */
     struct table *namespaces; /* those that exist; the value is not looked at */
-    struct table *hosts;      /* name -> const struct host_endpoint, of this node */
-    VEC(struct policy_interface) interfaces;
+    struct host_claims *claims;
     bool is_binding_due;
     VEC(struct local *) dirty;
     struct item_labels labels; /* scratch */
@@ -243,7 +242,7 @@ void
 local_endpoints_put(struct local_endpoints *endpoints, const char *ifname, const char *pod,
                     const struct prefix *ips, size_t n)
 {
-    if (strlen(ifname) >= IFNAME_MAX) {
+    if (strlen(ifname) >= IFNAMSIZ) {
         return; /* no interface is called so */
     }
     struct local *local = local_get(endpoints, ifname);
@@ -339,24 +338,10 @@ note_namespace(struct local_endpoints *endpoints, const struct change *change)
     }
 }
 
-static bool
-is_here(const struct local_endpoints *endpoints, const struct host_endpoint *host)
-{
-    return host != NULL && host->node != NULL && strcmp(host->node, endpoints->node_name) == 0;
-}
-
+/* What they are bound to is not looked at until they are bound anew. */
 static void
-note_host(struct local_endpoints *endpoints, const struct change *change)
+unbind_hosts(struct local_endpoints *endpoints)
 {
-    if (is_here(endpoints, change->was)) {
-        table_take(endpoints->hosts, change->key);
-    } else if (!is_here(endpoints, change->now)) {
-        return;
-    }
-    if (is_here(endpoints, change->now)) {
-        /* Cast away const: a table's values are void pointers; it is only read. */
-        table_put(endpoints->hosts, change->key, (void *)(uintptr_t)change->now);
-    }
     endpoints->is_binding_due = true;
     TABLE_FOREACH (endpoints->by_ifname, it) {
         ((struct local *)table_value(it))->host = NULL;
@@ -370,8 +355,8 @@ local_endpoints_note(struct local_endpoints *endpoints, const struct change *cha
         note_pod(endpoints, change);
     } else if (change->kind == KIND_NAMESPACE) {
         note_namespace(endpoints, change);
-    } else if (change->kind == KIND_HOSTENDPOINT) {
-        note_host(endpoints, change);
+    } else if (host_claims_note(endpoints->claims, change)) {
+        unbind_hosts(endpoints);
     }
 }
 
@@ -382,49 +367,8 @@ void
 local_endpoints_interfaces(struct local_endpoints *endpoints,
                            const struct policy_interface *interfaces, size_t n)
 {
-    bool is_same = n == endpoints->interfaces.n;
-
-    for (size_t i = 0; is_same && i < n; i++) {
-        is_same = strcmp(interfaces[i].ifname, endpoints->interfaces.items[i].ifname) == 0 &&
-                  ip_equal(&interfaces[i].ip, &endpoints->interfaces.items[i].ip);
-    }
-    if (is_same) {
-        return;
-    }
-    endpoints->interfaces.n = 0;
-    for (size_t i = 0; i < n; i++) {
-        VEC_PUSH(&endpoints->interfaces, interfaces[i]);
-    }
-    endpoints->is_binding_due = true;
-}
-
-/* The lowest name wins. */
-static void
-claim(const struct local_endpoints *endpoints, struct table *claims, const char *ifname,
-      const struct host_endpoint *host)
-{
-    const struct host_endpoint *other = table_get(claims, ifname);
-    const char *prefix = endpoints->interface_prefix;
-    size_t len = strlen(ifname);
-
-    if (len == 0 || len >= IFNAME_MAX || strncmp(ifname, prefix, strlen(prefix)) == 0) {
-        return;
-    }
-    if (other == NULL || strcmp(host->name, other->name) < 0) {
-        table_put(claims, ifname, (void *)(uintptr_t)host);
-    }
-}
-
-static void
-claim_by_address(const struct local_endpoints *endpoints, struct table *claims,
-                 const struct host_endpoint *host)
-{
-    VEC_FOREACH (&endpoints->interfaces, it) {
-        for (size_t i = 0; i < host->n_expected_ips; i++) {
-            if (ip_equal(&it->ip, &host->expected_ips[i])) {
-                claim(endpoints, claims, it->ifname, host);
-            }
-        }
+    if (host_claims_interfaces(endpoints->claims, interfaces, n)) {
+        endpoints->is_binding_due = true;
     }
 }
 
@@ -452,15 +396,7 @@ local_endpoints_bind_hosts(struct local_endpoints *endpoints)
     if (!endpoints->is_binding_due) {
         return;
     }
-    claims = table_new();
-    TABLE_FOREACH (endpoints->hosts, it) {
-        const struct host_endpoint *host = table_value(it);
-        if (host->interface_name != NULL) {
-            claim(endpoints, claims, host->interface_name, host);
-        } else {
-            claim_by_address(endpoints, claims, host);
-        }
-    }
+    claims = host_claims_made(endpoints->claims);
     TABLE_FOREACH (endpoints->by_ifname, it) {
         struct local *local = table_value(it);
         if (local->is_there && local->is_host && table_get(claims, local->ifname) == NULL) {
@@ -664,13 +600,12 @@ local_endpoints_by_ip(const struct local_endpoints *endpoints, const struct ip *
     if (owners != NULL) {
         return as_told(owners->locals.items[owners->locals.n - 1]);
     }
-    VEC_FOREACH (&endpoints->interfaces, it) {
-        if (ip_equal(&it->ip, ip)) {
-            const struct policy_endpoint *own = local_endpoints_by_ifname(endpoints, it->ifname);
-            return own != NULL ? own : local_endpoints_by_ifname(endpoints, "*");
-        }
+    const char *ifname = host_claims_ifname(endpoints->claims, ip);
+    if (ifname == NULL) {
+        return NULL;
     }
-    return NULL;
+    const struct policy_endpoint *own = local_endpoints_by_ifname(endpoints, ifname);
+    return own != NULL ? own : local_endpoints_by_ifname(endpoints, "*");
 }
 
 const struct policy_endpoint *
@@ -713,13 +648,11 @@ local_endpoints_new(const struct local_endpoints_spec *spec)
     struct local_endpoints *endpoints = NEW(struct local_endpoints);
 
     endpoints->spec = *spec;
-    endpoints->node_name = xstrdup(spec->node_name);
-    endpoints->interface_prefix = xstrdup(spec->interface_prefix);
     endpoints->by_ifname = table_new();
     endpoints->by_pod = table_new();
     endpoints->by_ip = table_new();
     endpoints->namespaces = table_new();
-    endpoints->hosts = table_new();
+    endpoints->claims = host_claims_new(spec->node_name, spec->interface_prefix);
     return endpoints;
 }
 
@@ -742,12 +675,9 @@ local_endpoints_free(struct local_endpoints *endpoints)
     table_free(endpoints->by_pod, NULL);
     table_free(endpoints->by_ip, owners_free);
     table_free(endpoints->namespaces, NULL);
-    table_free(endpoints->hosts, NULL);
-    VEC_DONE(&endpoints->interfaces);
+    host_claims_free(endpoints->claims);
     VEC_DONE(&endpoints->dirty);
     VEC_DONE(&endpoints->applied);
     item_labels_done(&endpoints->labels);
-    free(endpoints->node_name);
-    free(endpoints->interface_prefix);
     free(endpoints);
 }
