@@ -445,8 +445,10 @@ random_pod(struct world *world)
     if (delete_now_and_then(world, KIND_POD, key)) {
         return;
     }
-    str_addf(&rest, ",\"spec\":{\"hostNetwork\":%s,\"nodeName\":\"n%u\"",
-             pick(10) ? "false" : "true", pick(2));
+    str_addf(&rest, ",\"spec\":{\"hostNetwork\":%s", pick(10) ? "false" : "true");
+    if (pick(10)) {
+        str_addf(&rest, ",\"nodeName\":\"n%u\"", pick(2));
+    }
     if (pick(4)) {
         str_addf(&rest, ",\"serviceAccountName\":\"s%u\"", pick(2));
     }
@@ -955,6 +957,13 @@ item_of(const struct store *store, enum kind kind, const void *object)
     return item;
 }
 
+/* Policy is about scheduled pods that are not in the node's network. */
+static bool
+is_subject(const struct pod *pod)
+{
+    return pod != NULL && !pod->is_host_network && pod->node_name != NULL;
+}
+
 static void
 collect_items(struct expected *expected)
 {
@@ -965,7 +974,7 @@ collect_items(struct expected *expected)
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         for (size_t i = 0; i < store_count(store, kinds[k]); i++) {
             const struct pod *pod = store_at(store, kinds[k], i);
-            if (kinds[k] != KIND_POD || (!pod->is_host_network && !pod->is_finished)) {
+            if (kinds[k] != KIND_POD || (is_subject(pod) && !pod->is_finished)) {
                 VEC_PUSH(&expected->items, item_of(store, kinds[k], pod));
             }
         }
@@ -1155,7 +1164,7 @@ expect_local(struct expected *expected, const struct local_model *local)
         snprintf(key, sizeof key, "%s/%s", local->ns, local->pod);
         const struct pod *pod = store_get(store, KIND_POD, key);
         str_addf(&text, "%s pod %s 0\n", local->ifname, key);
-        if (pod != NULL && !pod->is_host_network) {
+        if (is_subject(pod)) {
             item = item_of(store, KIND_POD, pod);
         } else {
             str_add(&text, "00 0\n01 0\n");
