@@ -14,7 +14,7 @@ import time
 from felix_nodes import FelixCluster
 from lab import ZoneSpec, wait_for
 
-from . import objects, reference
+from . import explained, objects, reference
 from .prober import PORTS, PROTOCOLS, Prober
 from .tables import Table
 
@@ -170,13 +170,16 @@ class World(FelixCluster):
     def pairs(self, *args, **kwargs):
         return self.prober.pairs(*args, **kwargs)
 
-    def check(self, table, probes=None, has_reference=True, **kwargs):
-        """The expected table, the reference evaluator and packets of all pairs agree. `has_reference` false: the
-        reference does not know what the test is about."""
+    def check(self, table, probes=None, has_reference=True, has_explain=True, **kwargs):
+        """The expected table, the reference evaluator, packets of all pairs and what felix explains agree.
+        `has_reference` false: the reference does not know what the test is about."""
         probes = list(self.pairs() if probes is None else probes)
         if has_reference:
             reference.check(self.client, self.prober.places, table, probes)
-        return self.prober.check(table, probes, **kwargs)
+        result = self.prober.check(table, probes, **kwargs)
+        if has_explain:
+            explained.check({pod.key: pod for pod in self.pods()}, table, probes)
+        return result
 
     def check_open(self):
         return self.check(Table())
