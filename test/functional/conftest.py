@@ -2,25 +2,11 @@
 
 import pytest
 
-from felix_nodes import FelixCluster
-from lab import ZoneSpec
 from policy.world import World
 
 
-@pytest.fixture(name="policy_is_enforced", scope="session")
-def policy_is_enforced_fixture():
-    """Skips what needs policy where felix has none built in."""
-    with FelixCluster([ZoneSpec("a", ["a1"])]) as cluster:
-        cluster.start_nodes()
-        answer = cluster.node("a1").felix_request({
-            "op": "explain", "from": {"ip": "10.0.0.1"}, "to": {"ip": "10.0.0.2"}, "protocol": "tcp", "port": 80})
-    if "does not enforce policy yet" in answer.get("error", ""):
-        pytest.skip(answer["error"])
-
-
 @pytest.fixture(name="shared_world", scope="session", params=["nft", "legacy"])
-def shared_world_fixture(request, policy_is_enforced):
-    del policy_is_enforced
+def shared_world_fixture(request):
     with World(request.param) as world:
         world.start_nodes()
         yield world.populate()

@@ -24,9 +24,8 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 @pytest.fixture(name="shared", scope="module", params=["nft", "legacy"])
-def shared_fixture(request, policy_is_enforced):
+def shared_fixture(request):
     """A world that looks at its sets and rules every few seconds; felix may be killed in it."""
-    del policy_is_enforced
     with World(request.param, settings=REFRESH) as world:
         world.start_nodes()
         yield world.populate()
