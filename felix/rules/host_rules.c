@@ -122,6 +122,32 @@ drop_chains(const struct policy_rules_config *config, struct ruleset *set)
     drop_chain(config, set, "cali-unknown-to", &to);
 }
 
+/* ---- neighbours ---------------------------------------------------------------------------------
+ */
+
+/* Without neighbour discovery a host endpoint would take IPv6 off the wire with everything that is
+ * forwarded, pods' traffic too, whatever its policy says. ARP is not filtered either. Types: of
+ * multicast listeners, routers, neighbours; the kernel takes them from the link alone. */
+static void
+discovery_chain(const char *table, struct ruleset *set)
+{
+    static const int types[] = {130, 131, 132, 133, 134, 135, 136, 143};
+    struct chain *chain = ruleset_chain(set, table, "cali-discovery");
+
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        chain_add(chain, "-p 58 -m icmp6 --icmpv6-type %d -j ACCEPT", types[i]);
+    }
+}
+
+/* In front of every dispatch to host endpoints that what is not forwarded comes to. */
+static void
+add_discovery(uint8_t family, struct chain *chain, const char *match)
+{
+    if (family == 6) {
+        rule_add(chain, match, " -p 58 -j cali-discovery");
+    }
+}
+
 /* ---- failsafe ports ---------------------------------------------------------------------------
  */
 
@@ -169,9 +195,12 @@ failsafe_chains(const struct policy_rules_config *config, uint8_t family, const 
  */
 
 void
-host_rules_raw_input(const struct policy_rules_config *config, struct chain *chain)
+host_rules_raw_input(const struct policy_rules_config *config, uint8_t family, struct chain *chain)
 {
     if (config->has_host_endpoints) {
+        char not_pods[32];
+        snprintf(not_pods, sizeof not_pods, " ! -i %s+", config->workload_prefix);
+        add_discovery(family, chain, not_pods);
         add_clear(config, chain);
         chain_add(chain, "! -i %s+ -j cali-from-host-endpoint", config->workload_prefix);
         add_accept_marked(config, chain, RULES_ACCEPT);
@@ -179,10 +208,11 @@ host_rules_raw_input(const struct policy_rules_config *config, struct chain *cha
 }
 
 static void
-raw_output(const struct policy_rules_config *config, struct ruleset *set)
+raw_output(const struct policy_rules_config *config, uint8_t family, struct ruleset *set)
 {
     struct chain *chain = ruleset_chain(set, "raw", "cali-OUTPUT");
 
+    add_discovery(family, chain, "");
     add_clear(config, chain);
     chain_add(chain, "! -o %s+ -j cali-to-host-endpoint", config->workload_prefix);
     add_accept_marked(config, chain, RULES_ACCEPT);
@@ -190,7 +220,7 @@ raw_output(const struct policy_rules_config *config, struct ruleset *set)
 }
 
 static void
-mangle_rules(const struct policy_rules_config *config, struct ruleset *set)
+mangle_rules(const struct policy_rules_config *config, uint8_t family, struct ruleset *set)
 {
     struct chain *chain = ruleset_chain(set, "mangle", "cali-PREROUTING");
     AUTO(str) struct str accepted = STR_INIT;
@@ -201,6 +231,7 @@ mangle_rules(const struct policy_rules_config *config, struct ruleset *set)
     rule_add(chain, match, " -j RETURN");
     rule_add(chain, ESTABLISHED, render_action(config->mangle_allow));
     add_accept_marked(config, chain, config->mangle_allow);
+    add_discovery(family, chain, "");
     rule_add(chain, "", " -j cali-from-host-endpoint");
     add_accept_marked(config, chain, config->mangle_allow);
     add_hook(config, set, "mangle", "PREROUTING", "cali-PREROUTING");
@@ -292,10 +323,11 @@ workload_to_host(const struct policy_rules_config *config, uint8_t family, struc
 }
 
 void
-host_rules_input(const struct policy_rules_config *config, struct chain *chain)
+host_rules_input(const struct policy_rules_config *config, uint8_t family, struct chain *chain)
 {
     chain_add(chain, "-i %s+ -g cali-wl-to-host", config->workload_prefix);
     if (config->has_host_endpoints) {
+        add_discovery(family, chain, "");
         add_established(config, chain, "");
         add_accept_marked(config, chain, config->filter_allow);
         add_clear(config, chain);
@@ -305,12 +337,13 @@ host_rules_input(const struct policy_rules_config *config, struct chain *chain)
 }
 
 void
-host_rules_output(const struct policy_rules_config *config, struct chain *chain)
+host_rules_output(const struct policy_rules_config *config, uint8_t family, struct chain *chain)
 {
     chain_add(chain, "-o %s+ -m connmark --mark 0x%x/0x%x -g cali-refused", config->workload_prefix,
               config->marks.refused, config->marks.refused);
     chain_add(chain, "-o %s+ -j RETURN", config->workload_prefix);
     if (config->has_host_endpoints) {
+        add_discovery(family, chain, "");
         add_established(config, chain, "");
         add_accept_marked(config, chain, config->filter_allow);
         add_clear(config, chain);
@@ -347,8 +380,12 @@ policy_rules_static(const struct policy_rules_config *config, uint8_t family, st
         failsafe_chains(config, family, "raw", set);
         failsafe_chains(config, family, "mangle", set);
         failsafe_chains(config, family, "filter", set);
-        raw_output(config, set);
-        mangle_rules(config, set);
+        raw_output(config, family, set);
+        mangle_rules(config, family, set);
+        static const char *const tables[] = {"raw", "mangle", "filter"};
+        for (size_t i = 0; i < ARRAY_LEN(tables) && family == 6; i++) {
+            discovery_chain(tables[i], set);
+        }
     }
 }
 

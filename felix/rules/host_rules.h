@@ -4,7 +4,10 @@
 #include "felix/rules/policy_rules.h"
 
 /* raw cali-PREROUTING, behind anti-spoofing. */
-void host_rules_raw_input(const struct policy_rules_config *config, struct chain *chain);
+void host_rules_raw_input(const struct policy_rules_config *config, uint8_t family,
+                          struct chain *chain);
 /* filter cali-INPUT and cali-OUTPUT, behind what guards IPIP. */
-void host_rules_input(const struct policy_rules_config *config, struct chain *chain);
-void host_rules_output(const struct policy_rules_config *config, struct chain *chain);
+void host_rules_input(const struct policy_rules_config *config, uint8_t family,
+                      struct chain *chain);
+void host_rules_output(const struct policy_rules_config *config, uint8_t family,
+                       struct chain *chain);

@@ -21,7 +21,7 @@ anti_spoofing(const struct static_rules_config *config, uint8_t family, struct r
 
     chain_add(chain, "-i %s+ -j cali-from-wl", config->workload_prefix);
     if (config->policy) {
-        host_rules_raw_input(config->policy, chain);
+        host_rules_raw_input(config->policy, family, chain);
     }
     chain = ruleset_chain(set, "raw", "cali-from-wl");
     if (family == 6) {
@@ -53,7 +53,7 @@ node_traffic(const struct static_rules_config *config, uint8_t family, struct ru
         chain_add(chain, "-p ipencap -j DROP");
     }
     if (config->policy) {
-        host_rules_input(config->policy, chain);
+        host_rules_input(config->policy, family, chain);
     }
     ruleset_hook(set, &input);
     chain = ruleset_chain(set, "filter", "cali-OUTPUT");
@@ -62,7 +62,7 @@ node_traffic(const struct static_rules_config *config, uint8_t family, struct ru
                          " dst -m addrtype --src-type LOCAL -j ACCEPT");
     }
     if (config->policy) {
-        host_rules_output(config->policy, chain);
+        host_rules_output(config->policy, family, chain);
     }
     ruleset_hook(set, &output);
 }

@@ -350,6 +350,41 @@ host_endpoints_are_dispatched_in_every_table(void **state)
     ruleset_done(&set);
 }
 
+static void
+neighbours_are_found_whatever_a_host_endpoint_denies(void **state)
+{
+    struct policy_rules_config policy = {.has_host_endpoints = true};
+    struct ruleset set;
+
+    (void)state;
+    with_policy(&policy, 6, &set);
+    assert_chain(&set, "raw", "cali-PREROUTING",
+                 "-i cali+ -j cali-from-wl\n! -i cali+ -p 58 -j cali-discovery\n"
+                 "-j MARK --set-xmark 0x0/0x1b0000\n"
+                 "! -i cali+ -j cali-from-host-endpoint\n"
+                 "-m mark --mark 0x10000/0x10000 -j ACCEPT\n");
+    static const char *const places[][2] = {{"raw", "cali-OUTPUT"},
+                                            {"mangle", "cali-PREROUTING"},
+                                            {"filter", "cali-INPUT"},
+                                            {"filter", "cali-OUTPUT"}};
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        const struct chain *chain = find_chain(&set, places[i][0], places[i][1]);
+        size_t discovery = SIZE_MAX, dispatch = SIZE_MAX;
+        for (size_t j = 0; j < chain->rules.n; j++) {
+            const char *text = chain->rules.items[j];
+            discovery = strcmp(text, "-p 58 -j cali-discovery") == 0 ? j : discovery;
+            dispatch = strstr(text, "-host-endpoint") ? j : dispatch;
+        }
+        assert_true(discovery < dispatch && dispatch != SIZE_MAX);
+        assert_string_equal(find_chain(&set, places[i][0], "cali-discovery")->rules.items[5],
+                            "-p 58 -m icmp6 --icmpv6-type 135 -j ACCEPT");
+    }
+    ruleset_done(&set);
+    with_policy(&policy, 4, &set);
+    assert_null(find_chain(&set, "filter", "cali-discovery"));
+    ruleset_done(&set);
+}
+
 int
 main(void)
 {
@@ -360,6 +395,7 @@ main(void)
         cmocka_unit_test(without_host_endpoints_only_pods_are_looked_at),
         cmocka_unit_test(settings_change_what_is_done),
         cmocka_unit_test(host_endpoints_are_dispatched_in_every_table),
+        cmocka_unit_test(neighbours_are_found_whatever_a_host_endpoint_denies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
