@@ -289,14 +289,14 @@ def test_44_an_outage_of_the_api_keeps_policy_and_a_restart_in_it_too(world):
     world.check(table)
     world.api.down()
     stays(lambda: all(node.felix.alive() for node in world.nodes.values()), 0.5, "felix to live on")
-    world.check(table, has_reference=False)
+    world.check(table, has_reference=False, has_explain=False)
     for node in world.nodes.values():
         node.felix.kill9()
-    world.check(table, has_reference=False)
+    world.check(table, has_reference=False, has_explain=False)
     for node in world.nodes.values():
         node.start_canal()
         wait_for(node.felix_socket.exists, 10, "felix's socket")
-    world.check(table, has_reference=False)
+    world.check(table, has_reference=False, has_explain=False)
     world.api.up()
     world.settle(30)
     world.check(table)

@@ -48,8 +48,9 @@ class CanalNode(Node):
 
     # ---- daemons
     def environment(self):
-        """Settings of both daemons: this node's own paths, the rest as shipped."""
-        return {
+        """Settings of both daemons: this node's own paths, the rest as shipped. A lab's setting that is None is
+        not set at all."""
+        found = {
             "NODENAME": self.name,
             "KUBECONFIG": str(self.lab.api.token_kubeconfig),
             "CANAL_RUN_DIR": str(self.run_dir),
@@ -62,6 +63,7 @@ class CanalNode(Node):
             "FELIX_DEFAULTENDPOINTTOHOSTACTION": "ACCEPT",
             **self.lab.settings,
         }
+        return {key: value for key, value in found.items() if value is not None}
 
     def prepare_daemons(self):
         env = self.environment()

@@ -43,7 +43,9 @@ class World(FelixCluster):
 
     def __init__(self, backend="nft", nodes=("n1", "n2"), settings=None, **kwargs):
         super().__init__([ZoneSpec("a", list(nodes))],
-                         settings={"FELIX_IPTABLESBACKEND": backend, **(settings or {})}, **kwargs)
+                         settings={"FELIX_IPTABLESBACKEND": backend,
+                                   # Left to FelixConfiguration, which the environment would hide.
+                                   "FELIX_DEFAULTENDPOINTTOHOSTACTION": None, **(settings or {})}, **kwargs)
         self.backend = backend
         self.prober = None
         self.written = {}  # (kind, namespace, name, apiVersion) of what tests made: the object as it is now
