@@ -290,6 +290,9 @@ policy_chains(const struct policy_rules_config *config, uint8_t family,
 {
     const struct policy *policy = active->policy;
 
+    if ((policy->is_untracked || policy->is_pre_dnat) && !config->has_host_endpoints) {
+        return; /* Its tables have nothing that leads to it, nor the chains it leads to. */
+    }
     for (enum direction direction = INGRESS; direction <= EGRESS; direction++) {
         struct writer writer = {
             .config = config, .family = family, .direction = direction, .active = active};

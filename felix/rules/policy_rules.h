@@ -90,7 +90,9 @@ struct policy_rules_config {
 void policy_rules_static(const struct policy_rules_config *config, uint8_t family,
                          struct ruleset *set);
 
-/* The chains of a policy: per direction it applies to, in each table it is used in. */
+/* The chains of a policy: per direction it applies to, in each table it is used in. Pods ignore
+ * doNotTrack and preDNAT: without host endpoints such a policy has no chains, whoever it selects.
+ */
 void policy_chains(const struct policy_rules_config *config, uint8_t family,
                    const struct active_policy *policy, struct ruleset *set);
 /* Which of a policy chain's kernel rules counts what: (*ret_counts).items[i] is the index of the

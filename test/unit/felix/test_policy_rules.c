@@ -541,6 +541,35 @@ a_list_without_tiers_leaves_it_to_the_profile(void **state)
 }
 
 static void
+pods_ignore_policies_for_hosts(void **state)
+{
+    struct policy_rules_config with_hosts = config(), without = config();
+    struct policy_rule rule = {ANY_RULE};
+
+    (void)state;
+    with_hosts.has_host_endpoints = true;
+    for (int is_untracked = 0; is_untracked <= 1; is_untracked++) {
+        struct policy policy = {.origin = POLICY_GLOBAL,
+                                .name = (char[]){"x"},
+                                .is_untracked = is_untracked,
+                                .is_pre_dnat = !is_untracked,
+                                .applies_ingress = true,
+                                .ingress = &rule,
+                                .n_ingress = 1};
+        const struct active_policy active = {&policy, "00"};
+        struct ruleset set;
+
+        ruleset_init(&set);
+        policy_chains(&without, 4, &active, &set);
+        assert_int_equal(set.chains.n, 0);
+        policy_chains(&with_hosts, 4, &active, &set);
+        assert_int_equal(set.chains.n, 1);
+        assert_string_equal(set.chains.items[0].table, is_untracked ? "raw" : "mangle");
+        ruleset_done(&set);
+    }
+}
+
+static void
 a_pod_has_two_short_chains(void **state)
 {
     struct policy_rules_config plain = config();
@@ -648,6 +677,7 @@ main(void)
         cmocka_unit_test(every_policy_rule_has_its_counters),
         cmocka_unit_test(a_list_walks_tiers_and_ends_as_its_use_says),
         cmocka_unit_test(a_list_without_tiers_leaves_it_to_the_profile),
+        cmocka_unit_test(pods_ignore_policies_for_hosts),
         cmocka_unit_test(a_pod_has_two_short_chains),
         cmocka_unit_test(drop_tags_are_read_back),
         cmocka_unit_test(marks_and_rates_are_checked),

@@ -272,9 +272,7 @@ want_everything(struct everything *all, uint8_t family, struct ruleset *set)
     static_rules(&config, family, set);
     for (unsigned action = 0; action < 4; action++) {
         for (unsigned kind = 0; kind < 4; kind++) {
-            if (kind < 2 || all->config.has_host_endpoints) {
-                policy_chains(&all->config, family, &all->active[action][kind], set);
-            }
+            policy_chains(&all->config, family, &all->active[action][kind], set);
         }
     }
     add_lists(all, family, set);
