@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "functional")]
 
 from apiserver.client import ApiFailure  # noqa: E402
+from lab import LabError  # noqa: E402
 from lab.packets import Prober as Pinger  # noqa: E402
 from policy.cluster import kind_of  # noqa: E402
 from policy.generate import Generator  # noqa: E402
@@ -154,7 +155,11 @@ def run(world, seeds, report=print):
     disagreements = []
     with Player(world) as player:
         for seed in seeds:
-            found = player.play(player.case(seed))
+            try:
+                found = player.play(player.case(seed))
+            except LabError as error:
+                error.add_note(f"with seed {seed}")
+                raise
             played, packets = played + 1, packets + player.count
             if found:
                 lines = [f"seed {seed}: {len(found)} of {player.count} packets"]
