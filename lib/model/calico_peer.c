@@ -64,11 +64,11 @@ port_parse(const char *text, struct port_list *ports, struct err *err)
     }
     memcpy(number, text, len);
     number[len] = '\0';
-    if (!parse_u32(number, colon != NULL ? 0 : 1, UINT16_MAX, &first, err)) {
+    if (!parse_u32(number, 1, UINT16_MAX, &first, err)) {
         return false;
     }
     last = first;
-    if (colon != NULL && !parse_u32(colon + 1, 0, UINT16_MAX, &last, err)) {
+    if (colon != NULL && !parse_u32(colon + 1, 1, UINT16_MAX, &last, err)) {
         return false;
     }
     if (last < first) {

@@ -129,7 +129,7 @@ packet_decode(const struct json_at *at, struct policy_rule *rule, struct err *er
     rule->family = (uint8_t)version;
     bool has_icmp = rule->icmp_type != RULE_ANY || rule->not_icmp_type != RULE_ANY;
     bool is_icmp4 = rule->protocol == IPPROTO_ICMP, is_icmp6 = rule->protocol == IPPROTO_ICMPV6;
-    if (has_icmp && rule->protocol != RULE_ANY && !is_icmp4 && !is_icmp6) {
+    if (has_icmp && !is_icmp4 && !is_icmp6) {
         (void)err_set(err, "must be ICMP or ICMPv6 beside icmp or notICMP");
         return json_wrap(at, "protocol", err);
     }

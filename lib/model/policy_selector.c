@@ -69,6 +69,10 @@ parse(const char *text, enum clause_scope scope, struct selector **ret_selector,
     if (!selector_parse(text, ret_selector, err)) {
         return false;
     }
+    if (scope != SCOPE_NAMESPACE && selector_has_global(*ret_selector)) {
+        selector_free(*ret_selector);
+        return err_set(err, "global() can stand in a namespaceSelector only");
+    }
     if (scopes[scope].prefix != NULL) {
         selector_inherit(*ret_selector, scopes[scope].prefix, scopes[scope].member_key);
     }

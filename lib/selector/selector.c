@@ -535,6 +535,17 @@ selector_inherit(struct selector *selector, const char *prefix, const char *memb
     *selector = made;
 }
 
+bool
+selector_has_global(const struct selector *selector)
+{
+    for (size_t i = 0; i < selector->nodes.n; i++) {
+        if (selector->nodes.items[i].op == OP_GLOBAL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static char
 quote_for(const char *value)
 {

@@ -37,6 +37,8 @@ void selector_print(const struct selector *selector, struct str *out);
  * 'member_key', all() becomes has(member_key), whatever is a member of any, and global() becomes
  * !has(member_key). */
 void selector_inherit(struct selector *selector, const char *prefix, const char *member_key);
+/* Whether global() stands in it, which means something in namespaceSelectors alone. */
+bool selector_has_global(const struct selector *selector);
 /* Appends 'value' as a string of the grammar; false when no quotes can hold it. */
 MUST_CHECK bool selector_print_value(const char *value, struct str *out);
 bool selector_is_key(const char *text); /* can be a label name in a selector */
