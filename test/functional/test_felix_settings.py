@@ -1,0 +1,153 @@
+"""Settings of canal-felix that change while it runs, and those that wait for a start; seen in the kernel."""
+
+import pytest
+
+from felix_nodes import REFRESH, FelixCluster, stays
+from lab import Capture, LabError, ZoneSpec, probe, wait_for
+from lab.topology import OUTSIDE4
+
+CRD = "crd.projectcalico.org/v1"
+
+
+@pytest.fixture(name="cluster", scope="module")
+def cluster_fixture():
+    with FelixCluster([ZoneSpec("a", ["a1", "a2"])], settings=REFRESH) as cluster:
+        cluster.start_nodes()
+        yield cluster
+
+
+@pytest.fixture(name="node")
+def node_fixture(cluster):
+    node = cluster.node("a1")
+    node.wait_ready()
+    yield node
+    for name in ("default", f"node.{node.name}"):
+        cluster.api.delete("FelixConfiguration", name)
+    node.clear_pods()
+    for family in (4, 6):
+        node.netns.run(["ip", f"-{family}", "route", "flush", "proto", "static"], check=False)
+
+
+def configure(node, **spec):
+    """The whole of what the default object says."""
+    api = node.lab.api
+    api.apply({"apiVersion": CRD, "kind": "FelixConfiguration", "metadata": {"name": "default"}, "spec": {}})
+    api.client.replace({**api.client.get("FelixConfiguration", "default"), "spec": spec})
+
+
+def outgoing(node, family=4):
+    return [rule for rule in node.own_rules(family) if "cali-POSTROUTING" in rule and "masq-ipam-pools" in rule]
+
+
+def source_seen_outside(node, pod):
+    with Capture(node.lab.outside, "eth0") as capture:
+        assert probe({1: (pod.netns, OUTSIDE4)}, deadline=5, tries=3)[1]
+        return {packet.source for packet in capture.packets() if not packet.outgoing}
+
+
+def test_pods_leave_with_the_address_that_is_set(node):
+    pod = node.add_felix_pod("one", 5)
+    assert node.ip4 in source_seen_outside(node, pod)
+    second = node.ip4.rsplit(".", 1)[0] + ".200"
+    node.netns.ip(f"address add {second}/32 dev lo")
+    try:
+        configure(node, natOutgoingAddress=second, natPortRange="20000:20999")
+        wait_for(lambda: len(outgoing(node)) == 3 and all(f"--to-source {second}" in r for r in outgoing(node)), 10,
+                 lambda: f"SNAT: {outgoing(node)}")
+        assert any("-p udp " in r and f"{second}:20000-20999" in r for r in outgoing(node)), outgoing(node)
+        assert all("MASQUERADE" in rule for rule in outgoing(node, 6))
+        configure(node, natOutgoingExclusions="IPPoolsAndHostIPs", iptablesNATOutgoingInterfaceFilter="eth+")
+        wait_for(lambda: len(outgoing(node)) == 1, 10, lambda: f"one rule: {outgoing(node)}")
+        assert "! --match-set cali40all-hosts-net dst" in outgoing(node)[0] and "-o eth+" in outgoing(node)[0]
+    finally:
+        node.netns.ip(f"address del {second}/32 dev lo")
+
+
+def test_routes_that_are_not_the_pods_go_unless_they_are_to_stay(node):
+    pod = node.add_felix_pod("one", 5)
+
+    def foreign():
+        node.netns.ip(f"route replace 192.0.2.0/24 dev {pod.host_ifname} proto static",
+                      f"route replace 198.51.100.7 dev {pod.host_ifname}")
+        return [node.route_to("192.0.2.0/24"), node.route_to("198.51.100.7")]
+
+    assert all(foreign())
+    wait_for(lambda: not node.route_to("192.0.2.0/24") and not node.route_to("198.51.100.7"), 10,
+             lambda: "foreign routes to go")
+    configure(node, removeExternalRoutes=False)
+    wait_for(lambda: all(foreign()) and stays_quiet(node), 15, "foreign routes to stay")
+    assert node.is_programmed(pod)
+
+
+def stays_quiet(node):
+    """The /24 outlives a whole refresh."""
+    try:
+        stays(lambda: node.route_to("192.0.2.0/24"), 4, "the route")
+    except LabError:  # the setting has not come yet
+        return False
+    return True
+
+
+def test_pod_routes_can_be_left_to_somebody_else(node):
+    configure(node, routeSyncDisabled=True)
+    wait_for(lambda: "RouteSyncDisabled=true" in saved(node), 10, "the setting")
+    pod = node.add_felix_pod("one", 5)
+    assert node.pod_routes(pod) == [None, None]
+    configure(node)
+    wait_for(lambda: node.is_programmed(pod), 10, "the routes")
+
+
+def saved(node):
+    path = node.state_dir / "felix-configuration"
+    return path.read_text() if path.exists() else ""
+
+
+def test_the_source_of_pod_routes_is_set(node):
+    pod = node.add_felix_pod("one", 5)
+    configure(node, deviceRouteSourceAddress=node.ip4)
+    wait_for(lambda: (node.route_to(pod.ips[0]) or {}).get("prefsrc") == node.ip4, 10, "the source")
+    configure(node, deviceRouteSourceAddress="203.0.113.99")
+    wait_for(lambda: "203.0.113.99 is no address of this node" in node.log(), 10, node.felix.tail)
+    wait_for(lambda: node.is_programmed(pod) and "prefsrc" not in node.route_to(pod.ips[0]), 10, "a route without")
+
+
+def test_pods_get_the_smallest_mtu_of_the_interfaces_that_match(node):
+    node.netns.ip("link add small type bridge", "link set small mtu 1300 up")
+    try:
+        configure(node, mtuIfacePattern="^(eth|small).*")
+        wait_for(lambda: (node.state_dir / "mtu").read_text().strip() == "1300", 10, "the MTU of the small one")
+        configure(node)
+        wait_for(lambda: (node.state_dir / "mtu").read_text().strip() != "1300", 10, "the node's own")
+    finally:
+        node.netns.ip("link del small")
+
+
+def answers(node):
+    try:
+        return node.felix_request({"op": "status"})["ok"]
+    except LabError:
+        return False
+
+
+def test_what_needs_a_start_is_told_and_comes_with_it_even_without_the_api(node):
+    configure(node, ipv6Support=False, healthPort="x")
+    wait_for(lambda: "setting Ipv6Support is taken up when felix starts anew" in node.log(), 10, node.felix.tail)
+    wait_for(lambda: "spec.healthPort" in node.log(), 5, node.felix.tail)
+    assert node.own_rules(6)
+    wait_for(lambda: "Ipv6Support=false" in saved(node), 5, "the file")
+    try:
+        pod = node.wire("one", 5)
+        node.lab.api.down()
+        node.restart_felix()
+        # The API is away, and felix knows: the pod gets no IPv6 route.
+        wait_for(lambda: answers(node), 10, "the socket")
+        assert node.felix_request(node.add_request(pod), timeout=20)["ok"], node.felix.tail(5)
+        assert node.route_to(pod.ips[0]) and node.route_to(pod.ips[1]) is None
+    finally:
+        node.lab.api.up()
+    wait_for(lambda: node.felix_ready(), 20, node.felix.tail)
+    node.lab.api.delete("FelixConfiguration", "default")
+    wait_for(lambda: saved(node) == "", 10, "the file to be empty")
+    node.restart_felix()
+    node.wait_ready()
+    wait_for(lambda: node.is_programmed(pod), 10, "IPv6 to be back")
