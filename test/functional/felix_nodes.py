@@ -158,9 +158,10 @@ class FelixNode(CanalNode):
     def snapshot(self):
         """Everything felix owns, to compare before and after."""
         sets = self.netns.run(["ipset", "save"]).splitlines()
+        own = {f: self.own_rules(f, getattr(self.lab, "backend", "nft")) for f in (4, 6)}
         return {"sets": sorted(line.split(" hashsize")[0] for line in sets),
-                "rules": [sorted(self.own_rules(f)) for f in (4, 6)],
-                "order": [[line for line in self.own_rules(f) if line.startswith("-A")] for f in (4, 6)],
+                "rules": [sorted(own[f]) for f in (4, 6)],
+                "order": [[line for line in own[f] if line.startswith("-A")] for f in (4, 6)],
                 "routes": [sorted(json.dumps(r, sort_keys=True) for r in self.routes(f)
                                   if r.get("dev", "").startswith("cali")) for f in (4, 6)]}
 
