@@ -1,6 +1,6 @@
 /* Groups of items with equal labels, selectors anchored at a (key, value) that every match must
  * have, and for each pair that matches an entry on both sides. Used by set_pool.c and
- * verdict_lists.c.
+ * active_policies.c.
  *
  * A new group looks at the selectors anchored at one of its labels and at those without an anchor
  * (a bare negation, say); a new selector looks at the groups with its rarest required label.
@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "felix/calc/hashed.h"
 #include "lib/base/alloc.h"
+#include "lib/base/hash.h"
 #include "lib/base/str.h"
 #include "lib/base/table.h"
 #include "lib/base/vec.h"
@@ -31,7 +33,7 @@ typedef VEC(struct match) match_vec;
 /* A group among those with a label; the group knows where it is, so leaving costs nothing. */
 struct post {
     struct group *group;
-    size_t label; /* index in group->effective */
+    uint32_t label; /* index in group->effective */
 };
 
 struct parent {
@@ -41,13 +43,13 @@ struct parent {
     group_vec groups;
 };
 
+/* 150,000 pods are some 30,000 of them. */
 struct group {
-    char *key; /* own labels and parents, see group_key() */
-    size_t key_len;
+    struct hashed hashed; /* of own labels and names of parents */
     struct labels own;
     struct parent *parents[INDEX_PARENTS_MAX];
-    struct labels effective;
-    size_t *posts; /* per effective label: where the group is in its posting */
+    struct labels effective; /* an array of its own; texts are of 'own' and of the parents */
+    uint32_t *posts;         /* per effective label: where the group is in its posting */
     VEC(struct index_item *) items;
     match_vec matches; /* sorted by the selector's address */
 };
@@ -69,37 +71,80 @@ struct index_selector {
 
 /* One (key, value): who has it, who asks for it. */
 struct posting {
+    struct hashed hashed;
     VEC(struct post) groups;
     selector_vec anchored;
+    const char *value; /* behind the key */
+    char key[];
 };
 
 struct label_index {
     struct label_index_spec spec;
-    struct table *groups;   /* key -> group */
-    struct table *parents;  /* name -> parent */
-    struct table *postings; /* key NUL value -> posting */
+    struct hashed_table groups;
+    struct hashed_table postings;
+    struct table *parents; /* name -> parent */
     selector_vec unanchored;
     size_t n_items, n_selectors;
     uint64_t n_evaluated;
 };
 
-/* ---- postings ----------------------------------------------------------------------------------
+/* Most vectors here stay at one element; VEC_PUSH() starts with eight. */
+#define START_SMALL(vec)                                                  \
+    do {                                                                  \
+        if ((vec)->room == 0) {                                           \
+            (vec)->items = xreallocarray(NULL, 1, sizeof(*(vec)->items)); \
+            (vec)->room = 1;                                              \
+        }                                                                 \
+    } while (0)
+
+static uint64_t
+mix(uint64_t hash, const char *text)
+{
+    hash = (hash << 7 | hash >> 57) ^ hash_bytes(text, strlen(text));
+    return hash * 0x9e3779b97f4a7c15ULL;
+}
+
+static uint32_t
+mixed(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
+/* ---- postings ---------------------------------------------------------------------------------
  */
+
+static bool
+is_posting(const struct hashed *thing, const void *key)
+{
+    const struct posting *posting = (const struct posting *)thing;
+    const struct label *label = key;
+
+    return strcmp(posting->key, label->key) == 0 && strcmp(posting->value, label->value) == 0;
+}
+
+static struct posting *
+posting_new(struct label_index *index, const struct label *label, uint32_t hash)
+{
+    size_t key_len = strlen(label->key) + 1, value_len = strlen(label->value) + 1;
+    struct posting *posting = xcalloc(1, sizeof *posting + key_len + value_len);
+
+    posting->hashed.hash = hash;
+    memcpy(posting->key, label->key, key_len);
+    memcpy(posting->key + key_len, label->value, value_len);
+    posting->value = posting->key + key_len;
+    hashed_add(&index->postings, &posting->hashed);
+    return posting;
+}
 
 static struct posting *
 posting_find(struct label_index *index, const char *key, const char *value, bool make)
 {
-    AUTO(str) struct str text = STR_INIT;
+    /* Cast away const: it is only read. */
+    const struct label label = {(char *)(uintptr_t)key, (char *)(uintptr_t)value};
+    uint32_t hash = mixed(mix(mix(0, key), value));
+    struct posting *posting = hashed_find(&index->postings, hash, is_posting, &label);
 
-    str_add(&text, key);
-    str_add_bytes(&text, "", 1);
-    str_add(&text, value);
-    struct posting *posting = table_get_bytes(index->postings, text.text, text.len);
-    if (posting == NULL && make) {
-        posting = NEW(struct posting);
-        table_put_bytes(index->postings, text.text, text.len, posting);
-    }
-    return posting;
+    return posting != NULL || !make ? posting : posting_new(index, &label, hash);
 }
 
 static void
@@ -113,19 +158,12 @@ posting_free(void *value)
 }
 
 static void
-posting_put_away(struct label_index *index, const char *key, const char *value,
-                 struct posting *posting)
+posting_put_away(struct label_index *index, struct posting *posting)
 {
-    AUTO(str) struct str text = STR_INIT;
-
-    if (posting->groups.n > 0 || posting->anchored.n > 0) {
-        return;
+    if (posting->groups.n == 0 && posting->anchored.n == 0) {
+        hashed_remove(&index->postings, &posting->hashed);
+        posting_free(posting);
     }
-    str_add(&text, key);
-    str_add_bytes(&text, "", 1);
-    str_add(&text, value);
-    table_take_bytes(index->postings, text.text, text.len);
-    posting_free(posting);
 }
 
 static void
@@ -154,10 +192,11 @@ static void
 group_post(struct label_index *index, struct group *group)
 {
     group->posts = xcalloc(group->effective.n + 1, sizeof *group->posts);
-    for (size_t i = 0; i < group->effective.n; i++) {
+    for (uint32_t i = 0; i < group->effective.n; i++) {
         const struct label *label = &group->effective.items[i];
         struct posting *posting = posting_find(index, label->key, label->value, true);
-        group->posts[i] = posting->groups.n;
+        group->posts[i] = (uint32_t)posting->groups.n;
+        START_SMALL(&posting->groups);
         VEC_PUSH(&posting->groups, (struct post){.group = group, .label = i});
     }
 }
@@ -168,13 +207,13 @@ group_unpost(struct label_index *index, struct group *group)
     for (size_t i = 0; i < group->effective.n; i++) {
         const struct label *label = &group->effective.items[i];
         struct posting *posting = posting_find(index, label->key, label->value, true);
-        size_t at = group->posts[i];
+        uint32_t at = group->posts[i];
         VEC_REMOVE_SWAP(&posting->groups, at);
         if (at < posting->groups.n) {
             const struct post *moved = &posting->groups.items[at];
             moved->group->posts[moved->label] = at;
         }
-        posting_put_away(index, label->key, label->value, posting);
+        posting_put_away(index, posting);
     }
     free(group->posts);
     group->posts = NULL;
@@ -320,63 +359,94 @@ parent_put_away(struct label_index *index, struct parent *parent)
     }
 }
 
+/* Keeps the order by key. */
+static void
+insert_label(struct labels *labels, const struct label *label)
+{
+    size_t at = labels->n++;
+
+    for (; at > 0 && strcmp(labels->items[at - 1].key, label->key) > 0; at--) {
+        labels->items[at] = labels->items[at - 1];
+    }
+    labels->items[at] = *label;
+}
+
 /* Own labels, and what parents have beyond; the first parent wins over the second. */
 static struct labels
 effective_labels(const struct group *group)
 {
-    VEC(struct label) pairs = VEC_INIT;
+    struct labels labels = {.n = 0};
+    size_t n = group->own.n;
 
+    for (size_t p = 0; p < INDEX_PARENTS_MAX; p++) {
+        n += group->parents[p] != NULL ? group->parents[p]->labels.n : 0;
+    }
+    labels.items = n > 0 ? xcalloc(n, sizeof *labels.items) : NULL;
     for (size_t i = 0; i < group->own.n; i++) {
-        VEC_PUSH(&pairs, group->own.items[i]);
+        labels.items[labels.n++] = group->own.items[i];
     }
     for (size_t p = 0; p < INDEX_PARENTS_MAX; p++) {
         const struct parent *parent = group->parents[p];
         for (size_t i = 0; parent != NULL && i < parent->labels.n; i++) {
-            const struct label *label = &parent->labels.items[i];
-            bool is_there = labels_get(&group->own, label->key) != NULL;
-            if (!is_there && p > 0 && group->parents[0] != NULL) {
-                is_there = labels_get(&group->parents[0]->labels, label->key) != NULL;
-            }
-            if (!is_there) {
-                VEC_PUSH(&pairs, *label);
+            if (labels_get(&labels, parent->labels.items[i].key) == NULL) {
+                insert_label(&labels, &parent->labels.items[i]);
             }
         }
     }
-    struct labels labels = labels_from(pairs.items, pairs.n);
-    VEC_DONE(&pairs);
     return labels;
 }
 
-/* Texts with the NULs that end them: no label can be mistaken for another's end, and no label has
- * an empty key, so parents are not mistaken for labels. */
-static void
-group_key(const struct labels *own, const char *const parents[], struct str *out)
+/* What a group is found by. */
+struct group_key {
+    const struct labels *own;
+    const char *const *parents;
+};
+
+static uint32_t
+group_hash(const struct group_key *key)
 {
-    for (size_t i = 0; i < own->n; i++) {
-        str_add_bytes(out, own->items[i].key, strlen(own->items[i].key) + 1);
-        str_add_bytes(out, own->items[i].value, strlen(own->items[i].value) + 1);
+    uint64_t hash = key->own->n;
+
+    for (size_t i = 0; i < key->own->n; i++) {
+        hash = mix(mix(hash, key->own->items[i].key), key->own->items[i].value);
     }
-    str_add_bytes(out, "", 1);
-    for (size_t i = 0; i < INDEX_PARENTS_MAX && parents[i] != NULL; i++) {
-        str_add_bytes(out, parents[i], strlen(parents[i]) + 1);
+    for (size_t i = 0; i < INDEX_PARENTS_MAX && key->parents[i] != NULL; i++) {
+        hash = mix(hash, key->parents[i]);
     }
+    return mixed(hash);
+}
+
+static bool
+is_group(const struct hashed *thing, const void *wanted)
+{
+    const struct group *group = (const struct group *)thing;
+    const struct group_key *key = wanted;
+    bool is_over = false;
+
+    for (size_t i = 0; i < INDEX_PARENTS_MAX; i++) {
+        const char *name = is_over ? NULL : key->parents[i];
+        is_over = name == NULL; /* behind the first NULL nothing is looked at */
+        if ((name == NULL) != (group->parents[i] == NULL) ||
+            (name != NULL && strcmp(name, group->parents[i]->name) != 0)) {
+            return false;
+        }
+    }
+    return labels_equal(&group->own, key->own);
 }
 
 static struct group *
-group_new(struct label_index *index, const struct str *key, const struct labels *own,
-          const char *const parents[])
+group_new(struct label_index *index, const struct group_key *key, uint32_t hash)
 {
     struct group *group = NEW(struct group);
 
-    group->key = xmemdup(key->text, key->len);
-    group->key_len = key->len;
-    group->own = labels_from(own->items, own->n);
-    for (size_t i = 0; i < INDEX_PARENTS_MAX && parents[i] != NULL; i++) {
-        group->parents[i] = parent_get(index, parents[i]);
+    group->hashed.hash = hash;
+    group->own = labels_from(key->own->items, key->own->n);
+    for (size_t i = 0; i < INDEX_PARENTS_MAX && key->parents[i] != NULL; i++) {
+        group->parents[i] = parent_get(index, key->parents[i]);
         VEC_PUSH(&group->parents[i]->groups, group);
     }
     group->effective = effective_labels(group);
-    table_put_bytes(index->groups, key->text, key->len, group);
+    hashed_add(&index->groups, &group->hashed);
     group_post(index, group);
     group_evaluate(index, group, &group->matches);
     matches_enter(group);
@@ -386,11 +456,11 @@ group_new(struct label_index *index, const struct str *key, const struct labels 
 static struct group *
 group_get(struct label_index *index, const struct labels *own, const char *const parents[])
 {
-    AUTO(str) struct str key = STR_INIT;
+    const struct group_key key = {own, parents};
+    uint32_t hash = group_hash(&key);
+    struct group *group = hashed_find(&index->groups, hash, is_group, &key);
 
-    group_key(own, parents, &key);
-    struct group *group = table_get_bytes(index->groups, key.text, key.len);
-    return group != NULL ? group : group_new(index, &key, own, parents);
+    return group != NULL ? group : group_new(index, &key, hash);
 }
 
 static void
@@ -406,7 +476,6 @@ group_free(void *value)
     labels_done(&group->own);
     labels_done(&group->effective);
     free(group->posts);
-    free(group->key);
     free(group);
 }
 
@@ -424,7 +493,7 @@ group_put_away(struct label_index *index, struct group *group)
         groups_take_out(&group->parents[i]->groups, group);
         parent_put_away(index, group->parents[i]);
     }
-    table_take_bytes(index->groups, group->key, group->key_len);
+    hashed_remove(&index->groups, &group->hashed);
     group_free(group);
 }
 
@@ -433,6 +502,7 @@ group_join(struct group *group, struct index_item *item)
 {
     item->group = group;
     item->at = group->items.n;
+    START_SMALL(&group->items);
     VEC_PUSH(&group->items, item);
 }
 
@@ -502,7 +572,8 @@ group_refresh(struct label_index *index, struct group *group)
     struct labels effective = effective_labels(group);
 
     if (labels_equal(&effective, &group->effective)) {
-        labels_done(&effective);
+        labels_done(&group->effective);
+        group->effective = effective; /* equal texts, but those of the parent as it is now */
         return;
     }
     group_unpost(index, group);
@@ -525,8 +596,8 @@ void
 label_index_put_parent(struct label_index *index, const char *name, const struct labels *labels)
 {
     struct parent *parent = parent_get(index, name);
+    struct labels was = parent->labels; /* groups have its texts until they are refreshed */
 
-    labels_done(&parent->labels);
     parent->labels = (struct labels){0};
     parent->is_put = labels != NULL;
     if (labels != NULL) {
@@ -535,6 +606,7 @@ label_index_put_parent(struct label_index *index, const char *name, const struct
     VEC_FOREACH (&parent->groups, it) {
         group_refresh(index, *it);
     }
+    labels_done(&was);
     parent_put_away(index, parent);
 }
 
@@ -646,8 +718,10 @@ label_index_add_selector(struct label_index *index, const struct selector *selec
     added->anchor = choose_anchor(index, selector);
     if (!anchor_of(added, &required)) {
         VEC_PUSH(&index->unanchored, added);
-        TABLE_FOREACH (index->groups, it) {
-            selector_try(index, added, table_value(it));
+        for (size_t i = 0; i < index->groups.n_slots; i++) {
+            if (index->groups.slots[i] != NULL) {
+                selector_try(index, added, (struct group *)index->groups.slots[i]);
+            }
         }
         return added;
     }
@@ -695,7 +769,7 @@ label_index_remove_selector(struct label_index *index, struct index_selector *se
         for (size_t i = 0; i < anchor.n_values; i++) {
             struct posting *posting = posting_find(index, anchor.key, anchor.values[i], true);
             selectors_take_out(&posting->anchored, selector);
-            posting_put_away(index, anchor.key, anchor.values[i], posting);
+            posting_put_away(index, posting);
         }
     }
     index->n_selectors--;
@@ -737,7 +811,7 @@ struct label_index_stats
 label_index_stats(const struct label_index *index)
 {
     return (struct label_index_stats){.n_items = index->n_items,
-                                      .n_groups = table_count(index->groups),
+                                      .n_groups = index->groups.n,
                                       .n_selectors = index->n_selectors,
                                       .n_evaluated = index->n_evaluated};
 }
@@ -748,9 +822,7 @@ label_index_new(const struct label_index_spec *spec)
     struct label_index *index = NEW(struct label_index);
 
     index->spec = *spec;
-    index->groups = table_new();
     index->parents = table_new();
-    index->postings = table_new();
     return index;
 }
 
@@ -758,14 +830,15 @@ label_index_new(const struct label_index_spec *spec)
 static void
 selectors_free(struct label_index *index)
 {
-    TABLE_FOREACH (index->postings, it) {
-        struct posting *posting = table_value(it);
-        VEC_FOREACH (&posting->anchored, selector) {
+    for (size_t i = 0; i < index->postings.n_slots; i++) {
+        struct posting *posting = (struct posting *)index->postings.slots[i];
+        for (size_t k = 0; posting != NULL && k < posting->anchored.n; k++) {
+            struct index_selector *selector = posting->anchored.items[k];
             struct selector_required anchor = {0};
-            bool is_first = anchor_of(*selector, &anchor) &&
+            bool is_first = anchor_of(selector, &anchor) &&
                             posting_find(index, anchor.key, anchor.values[0], false) == posting;
             if (is_first) {
-                VEC_PUSH(&index->unanchored, *selector);
+                VEC_PUSH(&index->unanchored, selector);
             }
         }
     }
@@ -783,8 +856,8 @@ label_index_free(struct label_index *index)
         return;
     }
     selectors_free(index);
-    table_free(index->groups, group_free);
+    hashed_done(&index->groups, group_free);
+    hashed_done(&index->postings, posting_free);
     table_free(index->parents, parent_free);
-    table_free(index->postings, posting_free);
     free(index);
 }

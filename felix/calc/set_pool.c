@@ -38,7 +38,7 @@ struct set_pool {
     struct set_pool_spec spec;
     struct label_index *index;
     struct services *services;
-    struct sources sources;
+    struct hashed_table sources;
     struct table *early;   /* "namespace/name" -> struct early_addresses */
     struct table *sets;    /* id -> struct pool_set */
     struct table *behinds; /* selector's text -> struct behind */
@@ -576,7 +576,7 @@ set_pool_free(struct set_pool *pool)
     }
     label_index_free(pool->index);
     services_free(pool->services);
-    sources_done(&pool->sources);
+    hashed_done(&pool->sources, free);
     table_free(pool->early, early_free);
     table_free(pool->sets, set_free);
     table_free(pool->behinds, behind_free);

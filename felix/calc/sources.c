@@ -158,18 +158,25 @@ hash_of(enum kind kind, const char *key)
     return (uint32_t)hash_bytes(key, strlen(key)) ^ (uint32_t)kind << 24;
 }
 
-static bool
-is_named(const struct source *source, enum kind kind, const char *key)
-{
-    const char *ns = NULL, *name = NULL;
+struct source_key {
+    enum kind kind;
+    const char *text;
+};
 
-    if (source->kind != kind) {
+static bool
+is_named(const struct hashed *thing, const void *wanted)
+{
+    const struct source *source = (const struct source *)thing;
+    const struct source_key *key = wanted;
+    const char *ns = NULL, *name = NULL, *text = key->text;
+
+    if (source->kind != key->kind) {
         return false;
     }
-    if (kind == KIND_POD) {
+    if (key->kind == KIND_POD) {
         ns = ((const struct pod *)source->object)->ns;
         name = ((const struct pod *)source->object)->name;
-    } else if (kind == KIND_HOSTENDPOINT) {
+    } else if (key->kind == KIND_HOSTENDPOINT) {
         name = ((const struct host_endpoint *)source->object)->name;
     } else {
         ns = ((const struct network_set *)source->object)->ns;
@@ -177,105 +184,36 @@ is_named(const struct source *source, enum kind kind, const char *key)
     }
     if (ns != NULL) {
         size_t len = strlen(ns);
-        if (strncmp(key, ns, len) != 0 || key[len] != '/') {
+        if (strncmp(text, ns, len) != 0 || text[len] != '/') {
             return false;
         }
-        key += len + 1;
+        text += len + 1;
     }
-    return strcmp(key, name) == 0;
+    return strcmp(text, name) == 0;
 }
 
 struct source *
-sources_find(const struct sources *sources, enum kind kind, const char *key)
+sources_find(const struct hashed_table *sources, enum kind kind, const char *key)
 {
-    uint32_t hash = hash_of(kind, key);
-    size_t mask = sources->n_slots - 1;
+    const struct source_key wanted = {kind, key};
 
-    for (size_t at = hash & mask; sources->n_slots > 0 && sources->slots[at] != NULL;
-         at = (at + 1) & mask) {
-        struct source *source = sources->slots[at];
-        if (source->hash == hash && is_named(source, kind, key)) {
-            return source;
-        }
-    }
-    return NULL;
-}
-
-static void
-place(struct sources *sources, struct source *source)
-{
-    size_t mask = sources->n_slots - 1;
-    size_t at = source->hash & mask;
-
-    while (sources->slots[at] != NULL) {
-        at = (at + 1) & mask;
-    }
-    sources->slots[at] = source;
-}
-
-static void
-grow(struct sources *sources)
-{
-    struct source **old = sources->slots;
-    size_t n_old = sources->n_slots;
-
-    sources->n_slots = n_old > 0 ? n_old * 2 : 64;
-    sources->slots = xcalloc(sources->n_slots, sizeof(struct source *));
-    for (size_t i = 0; i < n_old; i++) {
-        if (old[i] != NULL) {
-            place(sources, old[i]);
-        }
-    }
-    free(old);
+    return hashed_find(sources, hash_of(kind, key), is_named, &wanted);
 }
 
 struct source *
-sources_add(struct sources *sources, enum kind kind, const char *key)
+sources_add(struct hashed_table *sources, enum kind kind, const char *key)
 {
     struct source *source = NEW(struct source);
 
     source->kind = (uint8_t)kind;
-    source->hash = hash_of(kind, key);
-    if ((sources->n + 1) * 2 > sources->n_slots) {
-        grow(sources);
-    }
-    place(sources, source);
-    sources->n++;
+    source->hashed.hash = hash_of(kind, key);
+    hashed_add(sources, &source->hashed);
     return source;
 }
 
-/* Later ones of the probe chain move up, so that no hole cuts it. */
 void
-sources_remove(struct sources *sources, struct source *source)
+sources_remove(struct hashed_table *sources, struct source *source)
 {
-    size_t mask = sources->n_slots - 1;
-    size_t hole = source->hash & mask;
-
-    while (sources->slots[hole] != source) {
-        hole = (hole + 1) & mask;
-    }
-    for (size_t at = hole;;) {
-        sources->slots[hole] = NULL;
-        do {
-            at = (at + 1) & mask;
-            if (sources->slots[at] == NULL) {
-                sources->n--;
-                free(source);
-                return;
-            }
-            /* One may move to the hole unless its home lies behind the hole on the way here. */
-        } while (((at - sources->slots[at]->hash) & mask) < ((at - hole) & mask));
-        sources->slots[hole] = sources->slots[at];
-        hole = at;
-    }
-}
-
-void
-sources_done(struct sources *sources)
-{
-    for (size_t i = 0; i < sources->n_slots; i++) {
-        free(sources->slots[i]);
-    }
-    free(sources->slots);
-    *sources = (struct sources){0};
+    hashed_remove(sources, &source->hashed);
+    free(source);
 }

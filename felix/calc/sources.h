@@ -2,6 +2,7 @@
  * host endpoints of the whole cluster, with the addresses and ports they stand for. */
 #pragma once
 
+#include "felix/calc/hashed.h"
 #include "felix/calc/label_index.h"
 #include "felix/policy.h"
 #include "lib/base/vec.h"
@@ -15,11 +16,11 @@ struct early_addresses {
 
 /* 150,000 of them: small. */
 struct source {
+    struct hashed hashed;
+    uint8_t kind;                  /* enum kind */
     const void *object;            /* borrowed from the store */
     struct index_item *item;       /* NULL: its addresses are not its own (a finished pod) */
     struct early_addresses *early; /* NULL: none */
-    uint32_t hash;
-    uint8_t kind; /* enum kind */
 };
 
 /* ---- what one stands for ----------------------------------------------------------------------
@@ -50,14 +51,8 @@ void source_each_member_of(const struct source *source, const struct prefix *add
 /* ---- finding one ------------------------------------------------------------------------------
  */
 
-struct sources {
-    struct source **slots; /* open addressing, at most half full */
-    size_t n_slots, n;
-};
-
-struct source *sources_find(const struct sources *sources, enum kind kind, const char *key);
+struct source *sources_find(const struct hashed_table *sources, enum kind kind, const char *key);
 /* A new one without object; the caller sets it before the next call. */
-struct source *sources_add(struct sources *sources, enum kind kind, const char *key);
+struct source *sources_add(struct hashed_table *sources, enum kind kind, const char *key);
 /* Its object must still be there. */
-void sources_remove(struct sources *sources, struct source *source);
-void sources_done(struct sources *sources);
+void sources_remove(struct hashed_table *sources, struct source *source);
