@@ -56,7 +56,7 @@ struct verdict_tier {
 
 enum verdict_use {
     USE_NORMAL,    /* filter, after conntrack and DNAT: pods, and the host's own traffic */
-    USE_FORWARD,   /* filter FORWARD of a host endpoint: applyOnForward; allows when no tier applies
+    USE_FORWARD,   /* filter FORWARD of a host endpoint: applyOnForward; allows when no tier decides
                     */
     USE_PRE_DNAT,  /* mangle PREROUTING; never denies by default */
     USE_UNTRACKED, /* raw; never denies by default */

@@ -167,13 +167,12 @@ verdict_lists_take(struct verdict_lists *lists, const struct verdict_question *q
     *ret_answer = (struct verdict_answer){0};
     for (enum verdict_use use = USE_NORMAL; use < N_USES; use++) {
         for (enum direction direction = INGRESS; direction <= EGRESS; direction++) {
-            bool has_profile = use == USE_NORMAL || use == USE_FORWARD;
             struct verdict_list wanted = {.use = use, .direction = direction};
             choose(lists, question, use, direction);
             if (use != USE_NORMAL && lists->chosen.n == 0) {
                 continue;
             }
-            wanted.is_profile_allow = has_profile && question->is_profile_allow;
+            wanted.is_profile_allow = use == USE_NORMAL && question->is_profile_allow;
             identify(&lists->chosen, &wanted, wanted.id);
             ret_answer->lists[use][direction] = take(lists, &wanted);
             lists->n_built++;

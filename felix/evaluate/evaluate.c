@@ -270,8 +270,7 @@ denies_by_default(enum verdict_use use)
 
 /* True when the tier decided. */
 static bool
-judge_tier(const struct walk *walk, const struct verdict_tier *tier, struct decision *decision,
-           bool *applied)
+judge_tier(const struct walk *walk, const struct verdict_tier *tier, struct decision *decision)
 {
     const struct active_policy *last = NULL;
 
@@ -283,7 +282,6 @@ judge_tier(const struct walk *walk, const struct verdict_tier *tier, struct deci
         }
         if (!is_staged) {
             last = active;
-            *applied = true;
         }
         switch (judge_policy(walk, tier, active, decision)) {
         case OUTCOME_DECIDED:
@@ -309,15 +307,14 @@ evaluate(const struct verdict_list *list, const struct packet *packet,
          const struct evaluate_sets *sets, struct decision *ret_decision)
 {
     const struct walk walk = {list, packet, sets};
-    bool applied = false;
 
     *ret_decision = (struct decision){.verdict = VERDICT_DENY};
     for (size_t i = 0; i < list->n_tiers; i++) {
-        if (judge_tier(&walk, &list->tiers[i], ret_decision, &applied)) {
+        if (judge_tier(&walk, &list->tiers[i], ret_decision)) {
             return;
         }
     }
-    if (!denies_by_default(list->use) || (list->use == USE_FORWARD && !applied)) {
+    if (list->use != USE_NORMAL) {
         ret_decision->verdict = VERDICT_ALLOW;
         ret_decision->reason = BY_NOTHING;
         return;

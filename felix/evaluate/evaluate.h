@@ -23,7 +23,7 @@ enum verdict_reason {
     BY_TIER,       /* the end of a tier whose default action is Deny */
     BY_PROFILE,    /* no tier decided; the profile allows */
     BY_NO_PROFILE, /* no tier decided and no profile allows */
-    BY_NOTHING,    /* no tier applies and the use does not deny by default */
+    BY_NOTHING,    /* no tier decides and the use does not deny by default */
 };
 
 struct decision {

@@ -48,8 +48,8 @@ write_deny(const struct writer *writer, const char *match, enum drop_reason reas
                   render_deny(writer->config, writer->chain->table));
 }
 
-/* Returns whether the tier has a policy that is enforced: else it is as if it were not there. */
-static bool
+/* A tier without a policy that is enforced is as if it were not there. */
+static void
 write_tier(const struct writer *writer, const struct verdict_tier *tier, size_t index)
 {
     const struct policy_marks *marks = &writer->config->marks;
@@ -81,14 +81,13 @@ write_tier(const struct writer *writer, const struct verdict_tier *tier, size_t 
             write_deny(writer, str_text(&not_passed), DROP_BY_TIER, index);
         }
     }
-    return is_enforced;
 }
 
+/* What is forwarded is let through where tiers leave it undecided; profiles are for the rest. */
 static void
-write_end(const struct writer *writer, bool is_enforced)
+write_end(const struct writer *writer)
 {
-    bool is_open =
-        writer->list->is_profile_allow || (writer->list->use == USE_FORWARD && !is_enforced);
+    bool is_open = writer->list->is_profile_allow || writer->list->use == USE_FORWARD;
     AUTO(str) struct str accept = STR_INIT;
 
     if (!denies_by_default(writer->list->use)) {
@@ -110,15 +109,14 @@ write_list(const struct policy_rules_config *config, const struct verdict_list *
     AUTO(str) struct str clear = STR_INIT;
     char name[CHAIN_NAME_MAX];
     struct writer writer = {config, list, NULL};
-    bool is_enforced = false;
 
     writer.chain = ruleset_chain(set, table, verdict_list_chain_name(list, name));
     render_set_mark(&clear, 0, marks->accept | marks->pass | marks->matched | marks->block);
     rule_add(writer.chain, "", str_text(&clear));
     for (size_t i = 0; i < list->n_tiers; i++) {
-        is_enforced |= write_tier(&writer, &list->tiers[i], i);
+        write_tier(&writer, &list->tiers[i], i);
     }
-    write_end(&writer, is_enforced);
+    write_end(&writer);
 }
 
 void

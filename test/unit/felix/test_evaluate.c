@@ -546,6 +546,8 @@ static const struct list_case list_cases[] = {
     {"PD! A! ", USE_NORMAL, VERDICT_ALLOW, BY_RULE, 1, 0},
     {"P! +", USE_NORMAL, VERDICT_ALLOW, BY_PROFILE, NONE, 0},
     {"P! ", USE_NORMAL, VERDICT_DENY, BY_NO_PROFILE, NONE, 0},
+    {"P! ", USE_FORWARD, VERDICT_ALLOW, BY_NOTHING, NONE, 0},
+    {"a. ", USE_FORWARD, VERDICT_ALLOW, BY_NOTHING, NONE, 0},
     {"a. a. +", USE_NORMAL, VERDICT_ALLOW, BY_PROFILE, NONE, 0},
     {"p! +", USE_NORMAL, VERDICT_DENY, BY_TIER, 0, 0},
     /* staged ones are not there */

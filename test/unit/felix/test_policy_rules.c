@@ -492,7 +492,7 @@ a_list_walks_tiers_and_ends_as_its_use_says(void **state)
         {USE_NORMAL, "filter", RETURN_ACCEPTED, "-m mark --mark 0x0/0x20000 -j DROP\n",
          "-j DROP\n"},
         {USE_FORWARD, "filter", RETURN_ACCEPTED, "-m mark --mark 0x0/0x20000 -j DROP\n",
-         "-j DROP\n"},
+         "-j MARK --set-xmark 0x10000/0x10000\n"},
         {USE_PRE_DNAT, "mangle", RETURN_ACCEPTED, "", ""},
         {USE_UNTRACKED, "raw", "-m mark --mark 0x10000/0x10000 -j CT --notrack\n" RETURN_ACCEPTED,
          "", ""},

@@ -1336,7 +1336,7 @@ expect_lists(struct expected *expected, const struct item *item, struct str *tex
             }
         }
         if (used.n > 0 || i / 2 == USE_NORMAL) {
-            bool has_profile = i / 2 == USE_NORMAL || i / 2 == USE_FORWARD;
+            bool has_profile = i / 2 == USE_NORMAL;
             str_addf(text, "%u%u", i / 2, i % 2);
             expect_list(store, &used, text);
             str_addf(text, " %d\n", has_profile && profile_allows(store, item));
