@@ -3,7 +3,7 @@
 import pytest
 
 from policy.generate import Generator
-from policy.oracle import World, packet
+from policy.oracle import FORWARD, NORMAL, PRE_DNAT, UNTRACKED, World, packet
 from policy.selector import Malformed, parse, parse_label_selector
 
 CRD = "crd.projectcalico.org/v1"
@@ -413,6 +413,33 @@ def test_global_policies():
     assert to([calico(ns=None, ingress=[rule(source={"selector": "pod == 'b'"})])], "x/a") == "x/b y/b z/b"
     for switch in ("doNotTrack", "preDNAT"):
         assert to([calico(ns=None, applyOnForward=True, **{switch: True})], "x/a") == EVERYBODY_ELSE, "not for pods"
+
+
+@pytest.mark.parametrize("switches,rules,expected", [
+    ({}, [rule("Deny")], {NORMAL}), ({"applyOnForward": True}, [rule("Deny")], {NORMAL, FORWARD}),
+    ({"applyOnForward": True, "doNotTrack": True}, [rule("Deny")], {UNTRACKED}),
+    ({"applyOnForward": True, "preDNAT": True}, [rule("Deny")], {PRE_DNAT}),
+    # the end of a tier
+    ({"applyOnForward": True}, [], {NORMAL, FORWARD}), ({"applyOnForward": True, "doNotTrack": True}, [], set()),
+    ({"applyOnForward": True, "preDNAT": True}, [], set()), ({"applyOnForward": True}, [rule("Pass")], set())])
+def test_where_host_endpoints_deny(switches, rules, expected):
+    host = thing(CRD, "HostEndpoint", "h", spec={"node": "n1", "interfaceName": "eth0",
+                                                 "profiles": ["projectcalico-default-allow"]})
+    world = World([*base(), host, calico("p", None, types=["Ingress"], ingress=rules, **switches)])
+    pkt = packet("192.0.2.7", "10.0.0.1", "TCP", 80)
+    uses = (NORMAL, FORWARD, UNTRACKED, PRE_DNAT)
+    assert {use for use in uses if not world.decide_host("h", "ingress", use, pkt).is_allowed} == expected
+    assert all(world.decide_host("h", "egress", use, pkt).is_allowed for use in uses)
+
+
+def test_a_host_endpoint_without_policy_or_profile():
+    host = thing(CRD, "HostEndpoint", "h", spec={"node": "n1", "interfaceName": "*"})
+    objects = [*base(), host, calico("p", None, ingress=[rule("Deny")], applyOnForward=True, doNotTrack=True)]
+    pkt = packet("192.0.2.7", "10.0.0.1", "TCP", 80)
+    world = World(objects)
+    assert not world.decide_host("h", "ingress", NORMAL, pkt).is_allowed
+    assert world.decide_host("h", "ingress", FORWARD, pkt).is_allowed
+    assert world.decide_host("h", "ingress", UNTRACKED, pkt).is_allowed, "doNotTrack is not for all interfaces"
 
 
 def test_network_sets():

@@ -90,6 +90,7 @@ class Cluster:
     def __init__(self, objects):
         self.namespaces, self.accounts, self.slices = {}, {}, []
         self.items, self.issues, self._pods = [], [], {}
+        self.hosts = {}  # host endpoints, which are items, by name
         for obj in objects:
             metadata = obj["metadata"]
             if obj["kind"] == "Namespace":
@@ -148,11 +149,14 @@ class Cluster:
         self.items.append(Item(f"{obj['kind']} {ns or ''}/{metadata['name']}", labels, nets))
 
     def _add_host(self, obj):
-        spec = obj["spec"]
-        self.items.append(Item(
-            f"host {obj['metadata']['name']}", labels_of(obj),
-            [ipaddress.ip_network(ip) for ip in spec.get("expectedIPs") or []],
-            {(p["name"], p["protocol"], p["port"]) for p in spec.get("ports") or []}))
+        name, spec = obj["metadata"]["name"], obj["spec"]
+        item = Item(f"host {name}", labels_of(obj),
+                    [ipaddress.ip_network(ip) for ip in spec.get("expectedIPs") or []],
+                    {(p["name"], p["protocol"], p["port"]) for p in spec.get("ports") or []})
+        item.is_any_interface = spec.get("interfaceName") == "*"
+        item.is_profile_allow = "projectcalico-default-allow" in (spec.get("profiles") or [])
+        self.hosts[name] = item
+        self.items.append(item)
 
     # ---- questions
     def pod_of(self, ip):

@@ -25,6 +25,7 @@ PORTS = {"a": (("web", "TCP", 80), ("web", "UDP", 81)),
          "c": (("api", "UDP", 80), ("sig", "SCTP", 81))}
 OUTSIDE = ("203.0.113.7", "203.0.113.200", "2001:db8:1::7", "2001:db8:1:8000::7")
 PROBES = [(protocol, port) for protocol in ("TCP", "UDP", "SCTP") for port in (80, 81)]
+HOSTS = (("here", "eth7"), ("here-all", "*"))
 TIERS = (("security", 100), ("late", 2_000_000), ("loose", None))
 
 
@@ -143,11 +144,18 @@ class Generator:
         return objects
 
     def hosts(self):
-        """Host endpoints of other nodes: what selectors find, nothing that is enforced here."""
-        return [self.object(CRD, "HostEndpoint", f"host-{number}", metadata={"labels": self.some_labels()}, spec={
+        """Host endpoints of other nodes: what selectors find, nothing that is enforced here. In the wild also of
+        this one."""
+        found = [self.object(CRD, "HostEndpoint", f"host-{number}", metadata={"labels": self.some_labels()}, spec={
             "node": OTHER_NODE, "interfaceName": f"eth{number}", "expectedIPs": list(OUTSIDE[number::2]),
             **({"ports": [{"name": "web", "protocol": "TCP", "port": 80}]} if chance(self.rng, 0.5) else {})})
-                for number in range(2) if chance(self.rng, 0.25)]
+                 for number in range(2) if chance(self.rng, 0.25)]
+        if self.is_wild:
+            found += [self.object(CRD, "HostEndpoint", name, metadata={"labels": self.some_labels()}, spec={
+                "node": NODE, "interfaceName": interface,
+                **({"profiles": ["projectcalico-default-allow"]} if chance(self.rng, 0.4) else {})})
+                      for name, interface in HOSTS if chance(self.rng, 0.5)]
+        return found
 
     def other_pods(self):
         """One elsewhere; and those that do not count: done, in the node's own network, not scheduled."""
@@ -241,9 +249,13 @@ class Generator:
 
     def calico_global(self, number):
         spec = self.calico_spec(None)
-        if chance(self.rng, 0.08):
+        if chance(self.rng, 0.4 if self.is_wild else 0.08):
             spec["applyOnForward"] = True
-            spec[self.rng.choice(("doNotTrack", "preDNAT", "applyOnForward"))] = True
+            if kind := self.rng.choice(("doNotTrack", "preDNAT", None)):
+                spec[kind] = True
+            if kind == "preDNAT":
+                spec |= {"types": ["Ingress"]}
+                spec.pop("egress", None)
         return self.object(CRD, "GlobalNetworkPolicy", f"p-{number}", spec=spec)
 
     def staged(self, number):

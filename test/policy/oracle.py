@@ -18,11 +18,14 @@ from .rules import PROTOCOLS, calico_rules, cluster_rules, kubernetes_rules
 from .selector import Malformed, parse, parse_label_selector
 
 INGRESS, EGRESS = "ingress", "egress"
+# Where policy is looked at: pods and the host's own traffic; what a host endpoint forwards; before connections are
+# tracked; before DNAT. All but the first are for host endpoints.
+NORMAL, FORWARD, UNTRACKED, PRE_DNAT = USES = ("normal", "forward", "untracked", "pre-dnat")
 BUILTIN_TIERS = {"kube-admin": (1_000.0, "Pass"), "default": (1_000_000.0, "Deny"),
                  "kube-baseline": (10_000_000.0, "Pass")}
 
 Packet = namedtuple("Packet", "source destination protocol source_port destination_port icmp_type icmp_code")
-# reason: "rule", "tier" (its default action), "profile", "no profile"
+# reason: "rule", "tier" (its default action), "profile", "no profile", "nothing" (and this use does not deny then)
 Decision = namedtuple("Decision", "is_allowed reason policy rule")
 # egress and ingress are None where that end is no pod of the node that is asked about
 Verdict = namedtuple("Verdict", "is_allowed egress ingress")
@@ -47,6 +50,7 @@ class Policy:
         self.name = obj["metadata"]["name"]
         self.tier, self.order = "default", math.inf
         self.applies_to = None
+        self.uses = {NORMAL}
         self.rules = {}
 
     @property
@@ -97,7 +101,9 @@ def _calico(obj, cluster):
     for direction in _types(spec, with_rules or [INGRESS]):
         policy.rules[direction] = calico_rules(spec.get(direction) or [], direction, policy.ns, cluster)
     if spec.get("doNotTrack") or spec.get("preDNAT"):
-        policy.rules = {}  # for host endpoints only
+        policy.uses = {UNTRACKED if spec.get("doNotTrack") else PRE_DNAT}
+    elif spec.get("applyOnForward"):
+        policy.uses = {NORMAL, FORWARD}
     return policy
 
 
@@ -151,13 +157,13 @@ class World:
             self.tiers[name] = (math.inf if order is None else float(order),
                                 "Pass" if spec.get("defaultAction") == "Pass" else "Deny")
 
-    def tiers_of(self, item, direction):
+    def tiers_of(self, item, direction, use):
         """[(default action, [policies])] that apply, in order. Tiers that do not exist come last and deny."""
-        key = item.key, direction
+        key = item.key, direction, use
         if key not in self._tiers_of:
             found = {}
             for policy in self.policies:
-                if direction in policy.rules and policy.applies_to(item):
+                if use in policy.uses and direction in policy.rules and policy.applies_to(item):
                     found.setdefault(policy.tier, []).append(policy)
             order = lambda name: (name not in self.tiers, self.tiers.get(name, (math.inf,))[0], name)
             self._tiers_of[key] = [(self.tiers.get(name, (0, "Deny"))[1],
@@ -165,17 +171,26 @@ class World:
                                    for name in sorted(found, key=order)]
         return self._tiers_of[key]
 
-    def decide(self, item, direction, pkt):
+    def decide(self, item, direction, pkt, use=NORMAL):
         """The decision of one end's policies in one direction."""
-        for default, policies in self.tiers_of(item, direction):
+        for default, policies in self.tiers_of(item, direction, use):
             action, policy, number = self._walk(policies, direction, pkt)
             if action in ("Allow", "Deny"):
                 return Decision(action == "Allow", "rule", policy.key, number)
-            if action is None and default == "Deny":
+            if action is None and default == "Deny" and use in (NORMAL, FORWARD):
                 return Decision(False, "tier", None, None)
+        if use != NORMAL:
+            return Decision(True, "nothing", None, None)
         if item.is_profile_allow:
             return Decision(True, "profile", None, None)
         return Decision(False, "no profile", None, None)
+
+    def decide_host(self, name, direction, use, pkt):
+        """The decision of a host endpoint's policies. Those that do not track are not for `*`."""
+        host = self.cluster.hosts[name]
+        if use == UNTRACKED and host.is_any_interface:
+            return Decision(True, "nothing", None, None)
+        return self.decide(host, direction, pkt, use)
 
     @staticmethod
     def _walk(policies, direction, pkt):

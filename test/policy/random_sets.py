@@ -22,10 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lab.pod import ifname_of  # noqa: E402
 from policy.cluster import kind_of  # noqa: E402
-from policy.generate import NODE, Generator  # noqa: E402
-from policy.oracle import World  # noqa: E402
+from policy.generate import HOSTS, NODE, Generator  # noqa: E402
+from policy.oracle import EGRESS, INGRESS, USES, World  # noqa: E402
 
 BUILD = Path(os.environ.get("CANAL_BUILD") or Path(__file__).resolve().parents[2] / "build")
+HOST_SHARE = 16  # every so manieth packet is asked of host endpoints, too
 # What the calculation must never do; everything else in the list of issues is about malformed input.
 BROKEN = ("told of", "policy_state_holds", "a rule names a set", "policy ", "list ", "endpoint ")
 
@@ -97,7 +98,13 @@ class Evaluator:
 
     def judge(self, packets):
         self.send(packets=[[text_of(p.source), text_of(p.destination), *p[2:]] for p in packets])
-        return self.receive()
+        return [[answer[0], *(end and end[:3] for end in answer[1:])] for answer in self.receive()]
+
+    def judge_host(self, interface, packets):
+        """[[decision of one use and direction]], None when this is no host endpoint's."""
+        self.send(host=interface, packets=[[text_of(p.source), text_of(p.destination), *p[2:]] for p in packets])
+        answers = self.receive()
+        return answers and [[end[:3] if end else [True, "nothing", None] for end in answer] for answer in answers]
 
     def close(self):
         self.process.stdin.close()
@@ -119,6 +126,15 @@ def verdicts_of(case, packets):
             for verdict in map(world.verdict, packets)]
 
 
+def host_verdicts(case, name, packets):
+    """What the reference says of a host endpoint, in the order policy-eval has."""
+    world = World(case.objects, node=NODE)
+    if name not in world.cluster.hosts:
+        return None
+    return [[list(world.decide_host(name, direction, use, pkt)[:3]) for use in USES for direction in (INGRESS, EGRESS)]
+            for pkt in packets]
+
+
 def broken(issues):
     return [text for text in issues if text.startswith(BROKEN)]
 
@@ -128,8 +144,13 @@ def check(evaluator, case, load, packets, expected):
     wrong = broken(load(case))
     if wrong:
         return [(None, "a consistent calculation", wrong)]
-    answers = ([answer[0], *(end and end[:3] for end in answer[1:])] for answer in evaluator.judge(packets))
-    found = [each for each in zip(packets, expected, answers, strict=True) if each[1] != each[2]]
+    found = [each for each in zip(packets, expected, evaluator.judge(packets), strict=True) if each[1] != each[2]]
+    for name, interface in HOSTS:
+        some = packets[::HOST_SHARE]
+        wanted, got = host_verdicts(case, name, some), evaluator.judge_host(interface, some)
+        if (wanted is None) != (got is None):
+            found.append((None, wanted and f"{name} is enforced", got and f"{name} is enforced"))
+        found += [each for each in zip(some, wanted or [], got or []) if each[1] != each[2]]
     if not found and (wrong := broken(evaluator.flush())):
         return [(None, "a consistent evaluation", wrong)]
     return found

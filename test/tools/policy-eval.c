@@ -7,10 +7,13 @@
  *     {"local": {"ifname", "namespace", "pod", "ips": ["10.0.0.1", ...]}}
  *     {"flush": true}                    calculates; answers with one line
  *     {"packets": [["10.0.0.1", "10.0.0.2", 6, 40000, 80, 0, 0], ...]}
+ *     {"host": "eth0", "packets": [...]}
  *
  * A flush is answered by what was found wrong since the last one, as a list of texts. Packets are
  * answered by a list of [is_allowed, [egress], [ingress]]; an end that is not here is null, else
- * [is_allowed, reason, policy, rule].
+ * [is_allowed, reason, policy, rule]. For a host endpoint it is a list of these for each use
+ * (normal, forward, untracked, before DNAT) and direction (ingress, egress), or null when the
+ * interface has none.
  *
  * The outputs of the calculation are kept as the kernel would keep them; what is evaluated are
  * these copies, so an output that was not told, or told twice, shows as a wrong verdict or as an
@@ -342,8 +345,7 @@ read_packet(struct json_object *json, struct packet *ret_packet)
 /* ---- answers -----------------------------------------------------------------------------------
  */
 static void
-answer_end(struct eval *eval, const struct policy_endpoint *endpoint, enum direction direction,
-           const struct packet *packet)
+answer_list(struct eval *eval, const struct verdict_list *list, const struct packet *packet)
 {
     static const char *const reasons[] = {[BY_RULE] = "rule",
                                           [BY_TIER] = "tier",
@@ -356,11 +358,11 @@ answer_end(struct eval *eval, const struct policy_endpoint *endpoint, enum direc
                                           [POLICY_GLOBAL] = "GlobalNetworkPolicy"};
     struct decision decision;
 
-    if (!endpoint) {
+    if (!list) {
         fputs("null", stdout);
         return;
     }
-    evaluate(endpoint->lists[USE_NORMAL][direction], packet, &eval->answers, &decision);
+    evaluate(list, packet, &eval->answers, &decision);
     const struct policy *policy = decision.reason == BY_RULE ? decision.policy->policy : NULL;
     printf("[%s, \"%s\"", decision.verdict == VERDICT_ALLOW ? "true" : "false",
            reasons[decision.reason]);
@@ -380,24 +382,51 @@ answer_packet(struct eval *eval, const struct packet *packet)
         .destination = policy_state_endpoint_by_ip(eval->state, &packet->destination)};
 
     printf("[%s, ", flow_is_allowed(&ends, packet, &eval->answers) ? "true" : "false");
-    answer_end(eval, ends.source, EGRESS, packet);
+    answer_list(eval, ends.source ? ends.source->lists[USE_NORMAL][EGRESS] : NULL, packet);
     fputs(", ", stdout);
-    answer_end(eval, ends.destination, INGRESS, packet);
+    answer_list(eval, ends.destination ? ends.destination->lists[USE_NORMAL][INGRESS] : NULL,
+                packet);
     fputs("]", stdout);
 }
 
 static void
-answer_packets(struct eval *eval, struct json_object *packets)
+answer_host_packet(struct eval *eval, const struct policy_endpoint *host,
+                   const struct packet *packet)
 {
+    static const enum verdict_use uses[] = {USE_NORMAL, USE_FORWARD, USE_UNTRACKED, USE_PRE_DNAT};
+
+    for (size_t i = 0; i < ARRAY_LEN(uses); i++) {
+        fputs(i == 0 ? "[" : ", ", stdout);
+        answer_list(eval, host->lists[uses[i]][INGRESS], packet);
+        fputs(", ", stdout);
+        answer_list(eval, host->lists[uses[i]][EGRESS], packet);
+    }
+    fputs("]", stdout);
+}
+
+/* 'interface' NULL: of pods, by address. */
+static void
+answer_packets(struct eval *eval, const char *interface, struct json_object *packets)
+{
+    const struct policy_endpoint *host =
+        interface ? policy_state_endpoint(eval->state, interface) : NULL;
+
+    if (interface && !host) {
+        puts("null");
+        fflush(stdout);
+        return;
+    }
     fputs("[", stdout);
     for (size_t i = 0; i < json_object_array_length(packets); i++) {
         struct packet packet = {0};
 
         fputs(i > 0 ? ", " : "", stdout);
-        if (read_packet(json_object_array_get_idx(packets, i), &packet)) {
-            answer_packet(eval, &packet);
-        } else {
+        if (!read_packet(json_object_array_get_idx(packets, i), &packet)) {
             fputs("null", stdout);
+        } else if (host) {
+            answer_host_packet(eval, host, &packet);
+        } else {
+            answer_packet(eval, &packet);
         }
     }
     puts("]");
@@ -430,7 +459,7 @@ take_line(struct eval *eval, struct json_object *line)
         policy_state_flush(eval->state);
         answer_issues(eval);
     } else if (json_object_object_get_ex(line, "packets", &value)) {
-        answer_packets(eval, value);
+        answer_packets(eval, text_of(line, "host"), value);
     }
 }
 
