@@ -106,12 +106,13 @@ service_decode(struct endpoint_slice *slice, struct json_object *json, struct er
 void *
 endpoint_slice_decode(struct json_object *json, const struct kind_issues *issues, struct err *err)
 {
-    static const struct named_port_form form = {.port_field = "port", .takes_nameless = true};
+    static const struct named_port_form form = {
+        .path = "ports", .port_field = "port", .takes_nameless = true};
     struct endpoint_slice *slice = NEW(struct endpoint_slice);
 
     if (!meta_name(json, &slice->name, err) || !meta_namespace(json, &slice->ns, err) ||
         !service_decode(slice, json, err) || !ips_decode(slice, json, issues, err) ||
-        !named_ports_decode(json, "ports", &form, issues, &slice->ports, &slice->n_ports, err)) {
+        !named_ports_decode(json, &form, issues, &slice->ports, &slice->n_ports, err)) {
         endpoint_slice_free(slice);
         return NULL;
     }

@@ -67,6 +67,26 @@ list_value(struct json_object *list, struct str *out, struct err *err)
     return true;
 }
 
+/* The caller frees; NULL: there is none, or it was reported. */
+static char *
+value_text(const char *key, struct json_object *value, const struct kind_issues *issues)
+{
+    AUTO(str) struct str text = STR_INIT;
+    struct err issue = ERR_INIT;
+
+    if (value == NULL) {
+        return NULL;
+    }
+    bool is_good = json_object_is_type(value, json_type_array) ? list_value(value, &text, &issue)
+                                                               : text_value(value, &text, &issue);
+    if (!is_good) {
+        (void)err_wrap(&issue, "spec.%.64s", key);
+        kind_issue(issues, &issue);
+        return NULL;
+    }
+    return xstrdup(str_text(&text));
+}
+
 static bool
 values_decode(struct json_object *json, struct labels *ret_values, const struct kind_issues *issues,
               struct err *err)
@@ -80,19 +100,9 @@ values_decode(struct json_object *json, struct labels *ret_values, const struct 
     if (spec != NULL) {
         json_object_object_foreach(spec, key, value)
         {
-            AUTO(str) struct str text = STR_INIT;
-            struct err issue = ERR_INIT;
-            if (value == NULL) {
-                continue;
-            }
-            bool is_good = json_object_is_type(value, json_type_array)
-                               ? list_value(value, &text, &issue)
-                               : text_value(value, &text, &issue);
-            if (is_good) {
-                VEC_PUSH(&pairs, (struct label){.key = key, .value = xstrdup(str_text(&text))});
-            } else {
-                (void)err_wrap(&issue, "spec.%.64s", key);
-                kind_issue(issues, &issue);
+            char *text = value_text(key, value, issues);
+            if (text != NULL) {
+                VEC_PUSH(&pairs, (struct label){.key = key, .value = text});
             }
         }
     }

@@ -100,13 +100,13 @@ profiles_decode(struct host_endpoint *host, struct json_object *json,
 void *
 host_endpoint_decode(struct json_object *json, const struct kind_issues *issues, struct err *err)
 {
-    static const struct named_port_form form = {.port_field = "port"};
+    static const struct named_port_form form = {.path = "spec.ports", .port_field = "port"};
     struct host_endpoint *host = NEW(struct host_endpoint);
 
     if (!meta_name(json, &host->name, err) || !meta_calico_labels(json, &host->labels, err) ||
         !place_decode(host, json, err) || !ips_decode(host, json, issues, err) ||
         !profiles_decode(host, json, issues, err) ||
-        !named_ports_decode(json, "spec.ports", &form, issues, &host->ports, &host->n_ports, err)) {
+        !named_ports_decode(json, &form, issues, &host->ports, &host->n_ports, err)) {
         host_endpoint_free(host);
         return NULL;
     }

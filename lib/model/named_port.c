@@ -83,14 +83,14 @@ named_port_decode(struct json_object *json, const struct named_port_form *form,
 }
 
 bool
-named_ports_decode(struct json_object *json, const char *path, const struct named_port_form *form,
+named_ports_decode(struct json_object *json, const struct named_port_form *form,
                    const struct kind_issues *issues, struct named_port **ret_ports, size_t *ret_n,
                    struct err *err)
 {
     struct json_object *array = NULL;
     VEC(struct named_port) ports = VEC_INIT;
 
-    if (!field_array(json, path, &array, err)) {
+    if (!field_array(json, form->path, &array, err)) {
         return false;
     }
     size_t n = array != NULL ? json_object_array_length(array) : 0;
@@ -100,7 +100,7 @@ named_ports_decode(struct json_object *json, const char *path, const struct name
         bool is_usable = false;
         if (!named_port_decode(json_object_array_get_idx(array, i), form, &port, &is_usable,
                                &issue)) {
-            (void)err_wrap(&issue, "%s[%zu]", path, i);
+            (void)err_wrap(&issue, "%s[%zu]", form->path, i);
             kind_issue(issues, &issue);
         } else if (is_usable) {
             VEC_PUSH(&ports, port);

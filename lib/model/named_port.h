@@ -18,6 +18,7 @@ struct named_port {
 
 /* Where a kind keeps a port's number, and whether a port without a name counts. */
 struct named_port_form {
+    const char *path; /* of the list */
     const char *port_field;
     bool takes_nameless; /* the name is then "" */
 };
@@ -28,10 +29,9 @@ struct named_port_form {
 MUST_CHECK bool named_port_decode(struct json_object *json, const struct named_port_form *form,
                                   struct named_port *ret_port, bool *ret_is_usable,
                                   struct err *err);
-/* Reads a list; a bad item is left out and reported as 'path'[i]. Array and names are one block of
+/* Reads the list; a bad item is left out and reported as path[i]. Array and names are one block of
  * memory: free() releases it. */
-MUST_CHECK bool named_ports_decode(struct json_object *json, const char *path,
-                                   const struct named_port_form *form,
+MUST_CHECK bool named_ports_decode(struct json_object *json, const struct named_port_form *form,
                                    const struct kind_issues *issues, struct named_port **ret_ports,
                                    size_t *ret_n, struct err *err);
 /* A copy in one block; NULL when n is 0. */
