@@ -10,6 +10,7 @@
 #include "felix/calc/services.h"
 #include "felix/calc/sources.h"
 #include "lib/base/table.h"
+#include "lib/model/network_set.h"
 #include "lib/model/pod.h"
 
 #define EVERY_ENDPOINT "all()"
@@ -207,6 +208,42 @@ source_gone(struct set_pool *pool, const struct change *change, struct source *s
     sources_remove(&pool->sources, source);
 }
 
+/* One of 100,000 networks changed: that one is told. Both are sorted. */
+static void
+exchange_nets(struct set_pool *pool, const struct source *source, const struct network_set *was,
+              const struct network_set *now)
+{
+    size_t i = 0, k = 0;
+
+    while (i < was->n_nets || k < now->n_nets) {
+        int order = i == was->n_nets   ? 1
+                    : k == now->n_nets ? -1
+                                       : prefix_compare(&was->nets[i], &now->nets[k]);
+        if (order > 0) {
+            spread(pool, source, &now->nets[k++], true);
+        } else if (order < 0) {
+            spread(pool, source, &was->nets[i++], false);
+        } else {
+            i++, k++;
+        }
+    }
+}
+
+static void
+exchange_addresses(struct set_pool *pool, struct source *source, const void *now)
+{
+    const void *was = source->object;
+
+    if (source->kind == KIND_NETWORKSET || source->kind == KIND_GLOBALNETWORKSET) {
+        exchange_nets(pool, source, was, now);
+    } else if (!source_same_addresses(source->kind, was, now)) {
+        source->object = now;
+        spread(pool, source, NULL, true);
+        source->object = was;
+        spread(pool, source, NULL, false);
+    }
+}
+
 /* Addresses first, under the labels that were, then labels: sets that both touch see each once. */
 static void
 source_changed(struct set_pool *pool, struct source *source, const void *now)
@@ -218,11 +255,8 @@ source_changed(struct set_pool *pool, struct source *source, const void *now)
         source->object = now;
         return;
     }
-    if (source->item != NULL && !source_same_addresses(source->kind, was, now)) {
-        source->object = now;
-        spread(pool, source, NULL, true);
-        source->object = was;
-        spread(pool, source, NULL, false);
+    if (source->item != NULL) {
+        exchange_addresses(pool, source, now);
     }
     source->object = now;
     if (source->item == NULL || !item_labels_same(source->kind, was, now)) {

@@ -72,29 +72,15 @@ source_same_addresses(enum kind kind, const void *a, const void *b)
     size_t n_one, n_other;
     const struct named_port *ports = ports_of(kind, a, &n_one);
     const struct named_port *others = ports_of(kind, b, &n_other);
+    bool is_there = true;
 
-    for (size_t i = 0;; i++) {
-        bool is_there = net_at(kind, a, i, &one);
-        if (net_at(kind, b, i, &other) != is_there) {
-            return false;
-        }
-        if (!is_there) {
-            break;
-        }
-        if (!prefix_equal(&one, &other)) {
+    for (size_t i = 0; is_there; i++) {
+        is_there = net_at(kind, a, i, &one);
+        if (net_at(kind, b, i, &other) != is_there || (is_there && !prefix_equal(&one, &other))) {
             return false;
         }
     }
-    if (n_one != n_other) {
-        return false;
-    }
-    for (size_t i = 0; i < n_one; i++) {
-        if (strcmp(ports[i].name, others[i].name) != 0 || ports[i].port != others[i].port ||
-            ports[i].protocol != others[i].protocol) {
-            return false;
-        }
-    }
-    return true;
+    return named_ports_equal(ports, n_one, others, n_other);
 }
 
 /* A set of nets cannot hold all addresses as one; it can as two halves. */

@@ -28,7 +28,7 @@ struct source {
 
 /* Whether its labels and addresses count. */
 bool source_counts(enum kind kind, const void *object);
-/* Whether both have the same addresses and named ports. */
+/* Whether both have the same addresses and named ports. Not for network sets. */
 bool source_same_addresses(enum kind kind, const void *a, const void *b);
 
 enum source_filter {

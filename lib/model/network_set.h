@@ -13,7 +13,9 @@ struct network_set {
     char *ns; /* NULL: global */
     char *name;
     struct labels labels;
-    struct prefix *nets; /* networks (no host bits), none twice; bad ones left out and reported */
+    /* Networks (no host bits), sorted by prefix_compare(), none twice; bad ones left out and
+     * reported. */
+    struct prefix *nets;
     size_t n_nets;
 };
 

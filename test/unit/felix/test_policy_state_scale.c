@@ -293,6 +293,39 @@ a_thousand_replicas_share_lists_and_are_looked_at_once(void **state)
     cluster_close(&cluster);
 }
 
+static void
+put_large_set(struct cluster *cluster, unsigned first)
+{
+    AUTO(str) struct str body = STR_INIT;
+
+    str_add(&body, ",\"labels\":{\"set\":\"large\"}},\"spec\":{\"nets\":[");
+    for (unsigned i = first; i < first + 20000; i++) {
+        str_addf(&body, "%s\"20.%u.%u.%u/32\"", i > first ? "," : "", i >> 16, i >> 8 & 255,
+                 i & 255);
+    }
+    str_add(&body, "]}");
+    cluster_put(cluster, KIND_GLOBALNETWORKSET, "large", body.text);
+}
+
+static void
+one_network_of_many_changes_alone(void **state)
+{
+    struct cluster cluster;
+    struct policy_state_stats stats;
+
+    (void)state;
+    cluster_open(&cluster);
+    fill(&cluster, 100, 20);
+    put_simple_policy(&cluster, "p", "app == 'app1'", "set == 'large'");
+    put_large_set(&cluster, 0);
+    policy_state_flush(cluster.state);
+    stats = policy_state_stats(cluster.state);
+    put_large_set(&cluster, 1);
+    const struct cost cost = cost_since(&cluster, &stats);
+    assert_int_equal(cost.counted, 2);
+    cluster_close(&cluster);
+}
+
 /* ---- measuring --------------------------------------------------------------------------------
  */
 
@@ -429,6 +462,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_costs_what_it_changes),
+        cmocka_unit_test(one_network_of_many_changes_alone),
         cmocka_unit_test(a_thousand_replicas_share_lists_and_are_looked_at_once),
     };
     const char *sizes = getenv("CANAL_BENCH");
