@@ -326,27 +326,44 @@ calculate_pools(struct felix *felix)
     }
 }
 
+static const char *
+link_name(const link_vec *links, int index)
+{
+    VEC_FOREACH (links, link) {
+        if (link->index == index) {
+            return link->name;
+        }
+    }
+    return "";
+}
+
+typedef VEC(struct policy_interface) interface_vec;
+
+static void
+add_interface(const struct felix *felix, const char *name, const struct ip *ip,
+              interface_vec *interfaces)
+{
+    const struct felix_settings *settings = felix->settings;
+    struct policy_interface interface = {.ip = *ip};
+
+    if (strncmp(name, settings->interface_prefix, strlen(settings->interface_prefix)) != 0 &&
+        !interface_is_listed(settings->excluded_interfaces, name)) {
+        snprintf(interface.ifname, sizeof interface.ifname, "%s", name);
+        VEC_PUSH(interfaces, interface);
+    }
+}
+
 /* Addresses of the node itself: host endpoints go by them, and pods are open to them. */
 static void
 calculate_interfaces(struct felix *felix)
 {
-    VEC(struct policy_interface) found = VEC_INIT;
+    interface_vec found = VEC_INIT;
     address_vec addresses = VEC_INIT;
     link_vec links = VEC_INIT;
-    const char *prefix = felix->settings->interface_prefix;
 
     if (link_list(felix->netlink, &links, NULL) && address_list(felix->netlink, &addresses, NULL)) {
         VEC_FOREACH (&addresses, address) {
-            struct policy_interface interface = {.ip = address->prefix.ip};
-            VEC_FOREACH (&links, link) {
-                if (link->index == address->index) {
-                    snprintf(interface.ifname, sizeof interface.ifname, "%s", link->name);
-                }
-            }
-            if (strncmp(interface.ifname, prefix, strlen(prefix)) != 0 &&
-                !interface_is_listed(felix->settings->excluded_interfaces, interface.ifname)) {
-                VEC_PUSH(&found, interface);
-            }
+            add_interface(felix, link_name(&links, address->index), &address->prefix.ip, &found);
         }
         policies_interfaces(felix->policies, found.items, found.n);
     }

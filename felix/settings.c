@@ -159,7 +159,6 @@ static const char *const any_actions[] = {"Accept", "Drop", "Reject", "Return", 
 static const char *const allow_actions[] = {"Accept", "Return", NULL};
 static const char *const deny_actions[] = {"Drop", "Reject", NULL};
 static const char *const loop_actions[] = {"Drop", "Reject", "Disabled", NULL};
-static const char *const spoofing[] = {"Disabled", "Any", NULL};
 static const char *const exclusions[] = {"IPPoolsOnly", "IPPoolsAndHostIPs", NULL};
 static const char *const networking[] = {"bird", "none", NULL};
 static const char *const formats[] = {"text", "json", NULL};
@@ -472,15 +471,6 @@ static const struct setting rows[] = {
      .initial = "false",
      .effect = FELIX_CHANGES_RULES,
      .help = "Let pods send VXLAN."},
-    {.name = "WorkloadSourceSpoofing",
-     .env = "FELIX_WORKLOADSOURCESPOOFING",
-     .type = SETTING_CHOICE,
-     AT(source_spoofing),
-     .initial = "Disabled",
-     .choices = spoofing,
-     .effect = FELIX_CHANGES_ROUTES,
-     .help = "Any: pods may send from what their annotation "
-             "cni.projectcalico.org/allowedSourcePrefixes lists, too."},
     {.name = "RevokeConnections",
      .env = "CANAL_REVOKE_CONNECTIONS",
      .type = SETTING_BOOL,

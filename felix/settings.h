@@ -64,7 +64,6 @@ struct felix_settings {
     bool keeps_invalid;
     unsigned service_loop; /* 0 drop, 1 reject, 2 nothing is done */
     bool allows_ipip_from_pods, allows_vxlan_from_pods;
-    unsigned source_spoofing; /* 0 never, 1 as the pod's annotation says */
     bool revokes_connections;
     uint32_t drop_log_group; /* 0: none */
     char *drop_log_limit;

@@ -94,16 +94,17 @@ values_decode(struct json_object *json, struct labels *ret_values, const struct 
     struct json_object *spec = field_find(json, "spec");
     VEC(struct label) pairs = VEC_INIT;
 
-    if (spec != NULL && !json_object_is_type(spec, json_type_object)) {
+    if (spec == NULL) {
+        return true;
+    }
+    if (!json_object_is_type(spec, json_type_object)) {
         return err_set(err, "spec: is not an object");
     }
-    if (spec != NULL) {
-        json_object_object_foreach(spec, key, value)
-        {
-            char *text = value_text(key, value, issues);
-            if (text != NULL) {
-                VEC_PUSH(&pairs, (struct label){.key = key, .value = text});
-            }
+    json_object_object_foreach(spec, key, value)
+    {
+        char *text = value_text(key, value, issues);
+        if (text != NULL) {
+            VEC_PUSH(&pairs, (struct label){.key = key, .value = text});
         }
     }
     *ret_values = labels_from(pairs.items, pairs.n);
