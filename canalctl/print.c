@@ -146,12 +146,13 @@ columns_print(const struct columns *columns)
     for (size_t i = 0; i < columns->n; i++) {
         widths[i] = width_of(columns, i);
     }
-    for (size_t i = 0; i < columns->cells.n; i++) {
-        bool is_last = i % columns->n == columns->n - 1;
-        if (is_last) {
-            str_addf(&out, "%s\n", columns->cells.items[i]);
+    size_t column = 0;
+    VEC_FOREACH (&columns->cells, cell) {
+        if (column + 1 < columns->n) {
+            str_addf(&out, "%-*s  ", (int)widths[column++], *cell);
         } else {
-            str_addf(&out, "%-*s  ", (int)widths[i % columns->n], columns->cells.items[i]);
+            str_addf(&out, "%s\n", *cell);
+            column = 0;
         }
     }
     ctl_print(&out);
