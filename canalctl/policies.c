@@ -53,7 +53,7 @@ show_policy(struct json_object *policy)
              ctl_bool(policy, "staged") ? ", STAGED (counts only)" : "",
              ctl_text(policy, "selector"));
     ctl_print(&head);
-    columns_add(columns, "  RULE", "PACKETS", "BYTES", "", NULL);
+    columns_add(columns, "  RULE", "PACKETS", "BYTES", "WHAT", NULL);
     add_rules(columns, policy, "ingress");
     add_rules(columns, policy, "egress");
     columns_print(columns);

@@ -8,8 +8,15 @@ static void
 add_line(struct columns *columns, const char *name, struct json_object *answer, const char *key)
 {
     struct json_object *value = ctl_get(answer, key);
+    AUTO(str) struct str text = STR_INIT;
 
-    if (value) {
+    for (size_t i = 0; i < ctl_len(value); i++) {
+        const char *item = json_object_get_string(json_object_array_get_idx(value, i));
+        str_addf(&text, "%s%s", i > 0 ? " " : "", item ? item : "");
+    }
+    if (text.len > 0) {
+        columns_add(columns, name, text.text, NULL);
+    } else if (value) {
         columns_add(columns, name, json_object_get_string(value), NULL);
     }
 }
@@ -36,7 +43,6 @@ status_run(const struct ctl *ctl)
     }
     add_line(columns, "node", answer, "node");
     add_line(columns, "version", answer, "version");
-    add_line(columns, "api", answer, "api");
     add_line(columns, "pod CIDRs", answer, "pod_cidrs");
     add_line(columns, "pod MTU", answer, "mtu");
     add_line(columns, "pods here", answer, "n_endpoints");

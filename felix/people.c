@@ -201,7 +201,10 @@ list_policy(void *owner, const struct active_policy *active, uint64_t revision)
     put(json, "name", policy->name);
     put(json, "tier", policy->tier);
     if (isfinite(policy->order)) {
-        json_object_object_add(json, "order", json_object_new_double(policy->order));
+        json_object_object_add(json, "order",
+                               policy->order == floor(policy->order) && fabs(policy->order) < 1e15
+                                   ? json_object_new_int64((int64_t)policy->order)
+                                   : json_object_new_double(policy->order));
     }
     json_object_object_add(json, "staged", json_object_new_boolean(policy->is_staged));
     put(json, "selector", policy->selector);

@@ -13,9 +13,10 @@
 LOG_MODULE("counters");
 
 #define CHILD_DEADLINE_MS 30000
-#define REST 20
+#define REST 2
 #define REST_MIN_MS 1000
-#define SCRAPE_MIN_MS 5000 /* several Prometheus do not make it read more often */
+#define SCRAPE_REST 20
+#define SCRAPE_REST_MIN_MS 5000
 #define BUSY_RETRY_MS 50
 #define BUSY_MAX_MS 10000 /* rules that are written all the time cannot be counted */
 /* So many label sets a metric shows; the rest is one. */
@@ -33,8 +34,8 @@ struct counters {
     struct kick kick;
     VEC(struct waiter) waiters;
     bool is_running, is_stopping;
-    uint64_t wanted_ms; /* the first waiter came; 0: nobody waits */
-    uint64_t ended_ms;  /* the last reading */
+    uint64_t wanted_ms;         /* the first waiter came; 0: nobody waits */
+    uint64_t ended_ms, took_ms; /* the last reading */
     /* the reading that goes on */
     struct counts *counts;
     uint64_t n_readings; /* begun */
@@ -146,7 +147,9 @@ on_collect(void *owner)
     in_force_each_policy(counters->spec.in_force, show_policy, counters);
     totals_each_denial(counters->totals, show_denial, counters);
     show_rest(counters);
-    if (clock_monotonic_ms() - counters->ended_ms >= SCRAPE_MIN_MS || counters->ended_ms == 0) {
+    uint64_t rest_ms = counters->took_ms * SCRAPE_REST;
+    rest_ms = rest_ms > SCRAPE_REST_MIN_MS ? rest_ms : SCRAPE_REST_MIN_MS;
+    if (counters->ended_ms == 0 || clock_monotonic_ms() - counters->ended_ms >= rest_ms) {
         counters_read(counters, NULL, NULL);
     }
 }
@@ -204,6 +207,7 @@ finish(struct counters *counters, const struct err *err)
     uint64_t took_us = clock_monotonic_us() - counters->began_us;
     uint64_t rest_ms = took_us * REST / 1000;
 
+    counters->took_ms = took_us / 1000;
     counts_free(counters->counts);
     counters->counts = NULL;
     counters->is_running = false;
@@ -324,7 +328,12 @@ void
 counters_read(struct counters *counters, void (*done)(void *owner, const struct err *err),
               void *owner)
 {
+    const struct err ending = {.text = "felix is ending"};
+
     if (counters->is_stopping) {
+        if (done) {
+            done(owner, &ending);
+        }
         return;
     }
     VEC_PUSH(&counters->waiters, (struct waiter){counters->n_readings + 1, done, owner});
@@ -360,7 +369,7 @@ counters_new(const struct counters_spec *spec)
 void
 counters_stop(struct counters *counters)
 {
-    if (counters) {
+    if (counters && !counters->is_stopping) {
         const struct err ending = {.text = "felix is ending"};
         counters->is_stopping = true;
         counters->n_readings = UINT64_MAX; /* all of them */

@@ -1,9 +1,8 @@
 /* Reads the kernel's counters, when somebody wants to know them: `iptables-save -c` in a child, one
- * family after the other. A reading is followed by rest, for twenty times as long as it took and a
- * second at least, so that it takes a twentieth of a core at most, whoever asks.
- *
- * Metrics show the reading before: a scrape shows what is known and has it read for the next one.
- */
+ * family after the other. People wait for a reading that begins after they asked; after one that
+ * took t, the next begins 2 t later, a second at least. Scrapes have it read when the last reading
+ * is five seconds and 20 t old, so that they take a twentieth of a core at most, however often they
+ * come: a scrape shows what is known, and the next one what it has had read. */
 #pragma once
 
 #include <uv.h>
