@@ -16,6 +16,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 from pathlib import Path
@@ -62,6 +63,7 @@ class Client:
                 self._context.load_cert_chain(*cert)
         self._kinds = {}
         self._conn = None
+        self._lock = threading.Lock()  # a request at a time on the kept connection
 
     # -- plumbing
     def connect(self):
@@ -88,7 +90,11 @@ class Client:
         return result
 
     def raw(self, method, path, body=None, content_type=None, headers=None):
-        """(code, headers, bytes) of one request on the kept connection."""
+        """(code, headers, bytes) of one request on the kept connection; threads take turns."""
+        with self._lock:
+            return self._raw(method, path, body, content_type, headers)
+
+    def _raw(self, method, path, body, content_type, headers):
         for attempt in (0, 1):
             fresh = self._conn is None
             self._conn = self._conn or self.connect()

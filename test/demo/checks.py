@@ -6,7 +6,7 @@ import time
 from lab import Stream, wait_for
 from lab.topology import OUTSIDE4, OUTSIDE6
 
-from .look import Matrix, difference, snapshot
+from .look import Matrix, differences, snapshots
 from .report import demand
 
 RATE = 50  # packets a second and flow
@@ -216,7 +216,7 @@ def settle(cluster):
 def api_outage(report, cluster, seconds=OUTAGE, meanwhile=None):
     """meanwhile() is called when the outage has begun; what it starts must not touch this cluster."""
     report.step(f"the API server is gone for {seconds} s")
-    before = {node: snapshot(node) for node in cluster.nodes.values()}
+    before = snapshots(cluster)
     changed = []
 
     def outage():
@@ -228,8 +228,7 @@ def api_outage(report, cluster, seconds=OUTAGE, meanwhile=None):
             while time.monotonic() < until:
                 time.sleep(min(5, max(0, until - time.monotonic())))
                 report.step(f"    {max(0, until - time.monotonic()):.0f} s left")
-            for node, was in before.items():
-                changed.extend(f"{node.name}: {line}" for line in difference(was, snapshot(node)))
+            changed.extend(differences(before, snapshots(cluster)))
         finally:
             cluster.api.up()
 
@@ -240,8 +239,7 @@ def api_outage(report, cluster, seconds=OUTAGE, meanwhile=None):
     with report.check("API server back: still nothing changes, and all is ready"):
         wait_for(lambda: all(n.felix_ready() and n.confd_ready() for n in cluster.nodes.values()),
                  60, "felix and confd to be ready")
-        found = [f"{node.name}: {line}" for node, was in before.items()
-                 for line in difference(was, snapshot(node))]
+        found = differences(before, snapshots(cluster))
         demand(not found, "\n".join(found))
 
 

@@ -1,6 +1,7 @@
 """What the demo prints of a node and of the wire."""
 
 from lab import Capture, Prober, probe_of
+from lab.process import at_once
 
 
 def node_tables(report, cluster, node):
@@ -161,6 +162,16 @@ def snapshot(node):
         "addresses": [" ".join(line.split()) for line in
                       node.netns.run(["ip", "-o", "addr"]).splitlines()],
     }
+
+
+def snapshots(cluster):
+    """{node's name: its snapshot}"""
+    nodes = list(cluster.nodes.values())
+    return dict(zip([node.name for node in nodes], at_once(snapshot, nodes)))
+
+
+def differences(before, after):
+    return [f"{name}: {line}" for name, was in before.items() for line in difference(was, after[name])]
 
 
 def _without_counters(text):

@@ -27,6 +27,13 @@ class CniError(Exception):
         self.text = answer.get("details") or answer.get("msg")
 
 
+def known_pod(node, name, namespace="default"):
+    """The Pod object, scheduled to the node. A runtime has its pods from the API; the packets of one that is not there
+    are dropped."""
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace},
+            "spec": {"nodeName": node.name, "containers": [{"name": "main", "image": "example.org/none"}]}}
+
+
 class Sandbox:
     """A container as the runtime knows it: an ID, a namespace, a pod's name. With `defer` the caller makes
     the namespace, many in one go."""

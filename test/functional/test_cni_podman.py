@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cni_plugin import HOST_PLUGINS, Plugin, one_node
+from cni_plugin import HOST_PLUGINS, Plugin, known_pod, one_node
 from lab import wait_for
 from lab.cluster import BUILD
 
@@ -81,7 +81,10 @@ def podman_fixture(request):
 
 
 def test_containers_of_podman_talk_and_leave_nothing(podman):
-    plugin = podman.plugin
+    plugin, api = podman.plugin, podman.node.lab.api
+    for name in ("one", "two"):  # Podman says that a container's namespace is called as the container
+        api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        api.apply(known_pod(podman.node, name, name))
     podman.run("one")
     podman.run("two", "--publish", "18080:80")
     addresses = {name: podman.address(name) for name in ("one", "two")}

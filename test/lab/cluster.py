@@ -17,7 +17,7 @@ from .lab import ROOT, Lab
 from .netns import LabError
 from .node import POOL4, POOL6, Node
 from .pod import Pod
-from .process import wait_for
+from .process import at_once, wait_for
 
 BUILD = Path(os.environ.get("CANAL_BUILD") or ROOT / "build")
 CNI_NETWORK = "canal"
@@ -221,7 +221,8 @@ class Cluster(Lab):
 
     def start_nodes(self):
         for node in self.nodes.values():
-            self.start_node(node)
+            self.api.create(node.object())
+        at_once(lambda node: node.start_canal(), self.nodes.values())
         self.wait_ready()
 
     def delete_node(self, node):

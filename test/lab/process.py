@@ -1,5 +1,6 @@
 """A daemon of the lab: one process in one namespace, with its output in a file."""
 
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -93,3 +94,10 @@ def wait_for(condition, deadline=15, what=None, interval=0.05):
             text = (what() if callable(what) else what) or "condition"
             raise LabError(f"not within {deadline} s: {text}" + (f" ({last})" if last else ""))
         time.sleep(interval)
+
+
+def at_once(action, items, workers=2):
+    """[action(item), ...], two at a time: what starts many programs mostly waits for them, but with more at once
+    a busy machine makes each too slow for its deadline. The first exception is raised when all have ended."""
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        return [made.result() for made in [pool.submit(action, item) for item in items]]
