@@ -29,7 +29,7 @@ FAMILIES = (4, 6)
 AF = {4: socket.AF_INET, 6: socket.AF_INET6}
 # How long a probe that is to be denied has to prove otherwise. What the kernel delivered is read before the
 # verdict however late this process runs, so a busy machine makes no probe silent.
-DENIED_SECONDS = 0.2
+DENIED_SECONDS = 0.12
 # How long one that is to be allowed has; it is sent again meanwhile.
 ALLOWED_SECONDS = 3.0
 AGAIN_SECONDS = 0.5

@@ -21,6 +21,11 @@ from .tables import Table
 NAMESPACES, PODS = "xyz", "abc"
 NODE_OF = {"a": "n1", "b": "n1", "c": "n2"}
 SETTLE_SECONDS = 15
+# Every table is hundreds of tracked flows. Kept for the usual times they would be tens of thousands, which felix
+# judges again with every change of policy.
+FORGETFUL = {f"net/netfilter/nf_conntrack_{name}": 3 for name in (
+    "udp_timeout", "udp_timeout_stream", "tcp_timeout_close", "tcp_timeout_time_wait", "tcp_timeout_syn_sent",
+    "sctp_timeout_cookie_wait", "sctp_timeout_cookie_echoed", "sctp_timeout_closed")}
 
 
 def port_name(number, protocol):
@@ -63,6 +68,7 @@ class World(FelixCluster):
                 self.client.create(objects.service_account(name, f"sa-{pod}", account=pod))
         nodes = list(self.nodes.values())
         for node in nodes:
+            node.netns.sysctl(FORGETFUL)
             for other in nodes:
                 if other is not node:
                     node.netns.ip(f"route add {other.pod_cidr4} via {other.ip4}",
@@ -174,12 +180,14 @@ class World(FelixCluster):
 
     def check(self, table, probes=None, has_reference=True, has_explain=True, **kwargs):
         """The expected table, the reference evaluator, packets of all pairs and what felix explains agree.
-        `has_reference` false: the reference does not know what the test is about."""
+        `has_reference` false: the reference does not know what the test is about. What is the same for both
+        backends is compared on one of them."""
         probes = list(self.pairs() if probes is None else probes)
-        if has_reference:
+        is_first = self.backend == "nft"
+        if has_reference and is_first:
             reference.check(self.client, self.prober.places, table, probes)
         result = self.prober.check(table, probes, **kwargs)
-        if has_explain:
+        if has_explain and is_first:
             explained.check({pod.key: pod for pod in self.pods()}, table, probes)
         return result
 
