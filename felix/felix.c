@@ -457,6 +457,10 @@ felix_apply_endpoints(struct felix *felix)
     felix->is_sets_good = good && felix->is_in_sync;
     if (felix->is_in_sync && sets_n_missing(felix->sets) == 0) {
         tables_want(felix);
+        if (good && tables_are_in_place(felix)) {
+            /* Members alone may have changed: no commit of rules follows to say so. */
+            policies_settled(felix->policies);
+        }
     }
     requests_answer(felix);
 }
