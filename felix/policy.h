@@ -73,11 +73,14 @@ struct verdict_list {
     char id[33];           /* hex, of all the above: for the name of its chain */
 };
 
+#define POLICY_KEY_MAX 324 /* "pod ", 63 and 253 characters, "/" and NUL, rounded */
+
 /* A local endpoint. lists[use][direction] NULL: nothing is looked at (for USE_NORMAL never NULL).
  */
 struct policy_endpoint {
-    char key[320];   /* "pod namespace/name" or "host name" */
-    char ifname[16]; /* "*": every interface of the host that has no endpoint of its own */
+    char key[POLICY_KEY_MAX]; /* "pod namespace/name", "host name", or "container <ifname>": no pod
+                               */
+    char ifname[16];          /* "*": every interface of the host that has no endpoint of its own */
     bool is_host;
     const struct verdict_list *lists[N_USES][N_DIRECTIONS];
 };

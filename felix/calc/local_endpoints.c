@@ -480,14 +480,14 @@ take_answer(struct local_endpoints *endpoints, struct local *local, struct table
 }
 
 static void
-name_key(const struct local *local, char ret_key[320])
+name_key(const struct local *local, char ret_key[POLICY_KEY_MAX])
 {
     if (local->is_host) {
-        snprintf(ret_key, 320, "host %s", local->host_name);
+        snprintf(ret_key, POLICY_KEY_MAX, "host %s", local->host_name);
     } else if (local->pod != NULL) {
-        snprintf(ret_key, 320, "pod %s", local->pod);
+        snprintf(ret_key, POLICY_KEY_MAX, "pod %s", local->pod);
     } else {
-        snprintf(ret_key, 320, "container %s", local->ifname);
+        snprintf(ret_key, POLICY_KEY_MAX, "container %s", local->ifname);
     }
 }
 
