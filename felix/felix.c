@@ -247,6 +247,11 @@ calculate_settings(struct felix *felix)
     if (news.effects & FELIX_CHANGES_LOG) {
         change_log(felix->settings);
     }
+    if (news.effects & FELIX_TAKES_UP) {
+        /* Intervals may be among them: what was due in an hour may be due now. */
+        felix->next_iptables_ms = felix->next_ipsets_ms = felix->next_routes_ms =
+            felix->next_links_ms = 0;
+    }
     felix->rules_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
     felix->pools_dirty |= (news.effects & (FELIX_CHANGES_SETS | FELIX_CHANGES_NODE)) != 0;
     if (news.effects & FELIX_CHANGES_SETS) {
@@ -487,6 +492,13 @@ felix_is_dataplane_good(const struct felix *felix)
     return felix->is_sets_good && felix->is_links_good;
 }
 
+/* 0 is never, as in Calico: what is damaged is then repaired only where the kernel tells. */
+static uint64_t
+next_time(uint64_t now, uint64_t interval_ms)
+{
+    return interval_ms > 0 ? now + interval_ms : UINT64_MAX;
+}
+
 static void
 resync_what_is_due(struct felix *felix)
 {
@@ -495,26 +507,26 @@ resync_what_is_due(struct felix *felix)
     struct err err = ERR_INIT;
 
     if (now >= felix->next_ipsets_ms) {
-        felix->next_ipsets_ms = now + settings->ipsets_refresh_ms;
+        felix->next_ipsets_ms = next_time(now, settings->ipsets_refresh_ms);
         sets_resync(felix->sets);
         metric_add(felix->m.resyncs, 1);
     }
     if (now >= felix->next_routes_ms) {
-        felix->next_routes_ms = now + settings->route_refresh_ms;
+        felix->next_routes_ms = next_time(now, settings->route_refresh_ms);
         if (!endpoints_resync(felix->endpoints, &err)) {
             felix_note_error(felix, &err);
         }
     }
     if (now >= felix->next_links_ms) {
-        felix->next_links_ms = now + settings->interface_refresh_ms;
+        felix->next_links_ms = next_time(now, settings->interface_refresh_ms);
         felix->node_dirty = true;
     }
     if (now >= felix->next_detect_ms) {
-        felix->next_detect_ms = now + settings->detect_interval_ms;
+        felix->next_detect_ms = next_time(now, settings->detect_interval_ms);
         felix->node_dirty = true;
     }
     if (now >= felix->next_iptables_ms && felix->tables_known) {
-        felix->next_iptables_ms = now + settings->iptables_refresh_ms;
+        felix->next_iptables_ms = next_time(now, settings->iptables_refresh_ms);
         tables_check(felix);
     }
 }

@@ -88,6 +88,20 @@ def stays_quiet(node):
     return True
 
 
+def test_an_interval_of_zero_is_never(node):
+    node.restart_felix(FELIX_ROUTEREFRESHINTERVAL="0s")
+    try:
+        node.wait_ready()
+        pod = node.add_felix_pod("one", 5)
+        node.netns.ip(f"route replace 192.0.2.0/24 dev {pod.host_ifname} proto static")
+        stays(lambda: node.route_to("192.0.2.0/24"), 5, "the route")
+    finally:
+        node.settings = {}
+        node.restart_felix()
+        node.wait_ready()
+    wait_for(lambda: not node.route_to("192.0.2.0/24"), 10, "the route to go again")
+
+
 def test_pod_routes_can_be_left_to_somebody_else(node):
     configure(node, routeSyncDisabled=True)
     wait_for(lambda: "RouteSyncDisabled=true" in saved(node), 10, "the setting")
