@@ -26,6 +26,7 @@ from policy.oracle import World as Reference  # noqa: E402
 from policy.oracle import packet  # noqa: E402
 from policy.prober import DENIED_SECONDS, SILENT, Probe  # noqa: E402
 
+SOURCE_PORT = 25000  # like those of probes, it is no port that rules name
 BUILTIN = ("v1", "networking.k8s.io/v1", "discovery.k8s.io/v1")
 
 
@@ -122,7 +123,7 @@ class Player:
             if probe.protocol == "icmp":
                 protocol, kind = ("ICMP", 8) if probe.family == 4 else ("ICMPv6", 128)
                 return reference.verdict(packet(*ends, protocol, 0, 0, icmp=(kind, 0))).is_allowed
-            return reference.verdict(packet(*ends, probe.protocol.upper(), probe.port)).is_allowed
+            return reference.verdict(packet(*ends, probe.protocol.upper(), probe.port, SOURCE_PORT)).is_allowed
 
         return {probe for probe in self.probes + self.pings if is_allowed(probe)}
 
