@@ -12,6 +12,7 @@ import pytest
 from policy.objects import (ALL, egress, expression, ingress, labels, namespace, network_policy, peer, port,
                             service_account)
 from policy.prober import PROTOCOLS, Probe
+from policy.services import ServiceRules
 from policy.tables import Table
 from policy.world import NAMESPACES, PODS
 
@@ -283,3 +284,30 @@ def test_family_1_pods_are_created_relabelled_and_deleted(world):
             world.changed.pop(("Pod", "x", pod.name), None)
     world.settle()
     world.check(Table())
+
+
+# ---- probe modes
+def test_family_10_by_the_address_of_a_service(world):
+    """What policy allows to a pod it allows through the pod's service, on another port, and nothing else."""
+    vips = {key: {4: f"10.96.1.{n}", 6: f"fd00:96::1:{n}"} for n, key in enumerate(TARGETS, 1)}
+    with ServiceRules(world) as rules:
+        for key, addresses in vips.items():
+            for family, vip in addresses.items():
+                for protocol in ("tcp", "udp"):
+                    rules.add(vip, 8080, world.ip(key, family), 80, protocol)
+        world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")), ports=[port(80)])]),
+                    network_policy("z", "to-x", labels(pod="b"), None, [egress(peer(namespaces=labels(ns="x")))],
+                                   ["Egress"]))
+        direct = (Table().deny(to="x/a").allow("y/*", "x/a", "tcp", 80)
+                  & Table().deny("z/b").allow("z/b", "x/*"))
+        table, probes = Table(), []
+        for source in TARGETS:
+            for key, addresses in vips.items():
+                for family, vip in addresses.items():
+                    for protocol in ("tcp", "udp") if source != key else ():
+                        probes.append(Probe(source, vip, protocol, 8080, family))
+                        if not direct.expects(Probe(source, key, protocol, 80, family)):
+                            table.deny(source, vip, protocol)
+        result = world.check(table, probes, has_reference=False)
+        owner = {vip: key for key, addresses in vips.items() for vip in addresses.values()}
+        assert all(result.who[p] == owner[p.target] for p in probes if result[p] == "open")

@@ -9,7 +9,8 @@ import pytest
 
 from lab import Capture, wait_for
 from lab.packets import Prober as Pinger
-from policy.objects import (calico_policy, cluster_peer, cluster_policy, cluster_rule, endpoint_slice, global_policy,
+from policy.objects import (calico_policy, cluster_peer, cluster_policy, cluster_rule, endpoint_slice,
+                            felix_configuration, global_policy,
                             ingress, labels, network_policy, network_set, peer, port, rule, service, subject, tier)
 from policy.prober import Probe
 from policy.services import ServiceRules
@@ -486,6 +487,35 @@ def test_26_neighbours_are_found_under_default_deny(world):
     world.check(Table().deny(to="x/*").deny("x/*").allow(["y/*", "z/*"], "x/a", "tcp", 80))
 
 
+# ---- 28
+def stray_answers(world, source, target):
+    """How many of three SYN ACKs that nobody asked for arrive."""
+    source, target = world.pod(source), world.pod(target)
+    found = []
+    with Capture(target.netns, "eth0") as capture:
+        raw = source.netns.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+        udp = source.netns.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for number in range(3):
+            segment = struct.pack("!HHIIBBHHH", 80, 5000 + number, 1, 1, 0x50, 0x12, 1000, 0, 0)
+            head = socket.inet_aton(source.ip()) + socket.inet_aton(target.ip()) + struct.pack("!BBH", 0, 6, 20)
+            total = sum(struct.unpack("!16H", head + segment))
+            total = (total & 0xFFFF) + (total >> 16)
+            check = ~(total + (total >> 16)) & 0xFFFF
+            raw.sendto(segment[:16] + struct.pack("!H", check) + segment[18:], (target.ip(), 0))
+        udp.sendto(b"honest", (target.ip(), 4788))
+        raw.close()
+        udp.close()
+        wait_for(lambda: found.extend(p for p in capture.packets() if not p.outgoing)
+                 or any(b"honest" in p.payload for p in found), 5, "the honest packet")
+    return sum(p.protocol == 6 and p.payload[13] == 0x12 for p in found)
+
+
+def test_28_packets_of_no_connection_are_dropped_unless_they_are_to_pass(world):
+    assert stray_answers(world, "y/a", "x/b") == 0
+    world.apply(felix_configuration(disableConntrackInvalidCheck=True))
+    assert stray_answers(world, "y/a", "x/b") == 3
+
+
 # ---- 29
 def test_29_encapsulated_packets_from_a_pod_are_dropped(world):
     """IPIP and VXLAN made by a pod would be taken for the node's own behind masquerade."""
@@ -507,3 +537,30 @@ def test_29_encapsulated_packets_from_a_pod_are_dropped(world):
     assert not [p for p in seen if p.protocol == 4], "IPIP of a pod arrived"
     assert not [p for p in seen if b"vxlan" in p.payload], "VXLAN of a pod arrived"
 
+
+
+# ---- what is not understood
+def test_bad_input_closes_its_own_rule_and_nothing_else(world):
+    """An allowing rule that is not understood allows nothing, a denying one denies all; the rest stays."""
+    a = labels(pod="a")
+    bad = [
+        network_policy("x", "cidr", a, [ingress(peer(cidr="10.0.0.0/99")), ingress(peer(labels(pod="b")))]),
+        network_policy("y", "port", a, [ingress(ports=[port("no such name!"), port(80)])]),
+        network_policy("z", "operator", a, [ingress(peer({"matchExpressions": [{"key": "pod", "operator": "Like"}]})),
+                                            ingress(peer(labels(pod="c")))]),
+        calico_policy("x", "selector", B, [from_("pod == "), from_(C)]),
+        calico_policy("y", "deny", B, [from_("pod ==", "Deny"), rule("Allow")]),
+        calico_policy("z", "protocol", B, [rule("Allow", protocol=300), from_(C)]),
+    ]
+    world.client.load(bad)
+    for obj in bad:
+        world.written[world.key_of(obj)] = obj
+    world.settle()
+    world.check(Table().deny(to=["*/a", "*/b"]).allow("x/b", "x/a").allow(to="y/a", protocol="tcp", port=80)
+                .allow("z/c", "z/a").allow("x/c", "x/b").allow("z/c", "z/b"))
+    # A field of a later version may narrow the rule: without it the rule would allow more.
+    unknown = calico_policy("z", "field", B, [rule("Allow", sometime={"a": 1}), from_(C)])
+    world.client.load(unknown)
+    world.written[world.key_of(unknown)] = unknown
+    world.settle()
+    world.check(Table().deny(to="z/b").allow("z/c", "z/b"), world.pairs(targets=["z/b"]), has_reference=False)

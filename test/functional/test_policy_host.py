@@ -7,6 +7,7 @@ routers. Both pods and hosts listen on ports 80 and 81, n1 on some failsafe port
 
 import pytest
 
+from lab import Capture
 from lab.topology import OUTSIDE4, OUTSIDE6
 from policy.objects import (felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy, peer,
                             port, rule)
@@ -294,3 +295,24 @@ def test_38_a_forward_policy_of_drop_does_not_hurt(world):
         for node in world.nodes.values():
             for tool in tools:
                 node.netns.run([tool, "-w", "10", "-P", "FORWARD", "ACCEPT"])
+
+
+# ---- 51
+@pytest.mark.parametrize("action", ["Drop", "Reject", "Disabled"])
+def test_51_what_is_sent_to_a_service_that_is_none_does_not_loop(world, action):
+    """An address of the service range that nobody translates would go to the router and come back."""
+    vip = {4: "10.96.9.9", 6: "fd00:96:9::9"}
+    before = world.client.get("BGPConfiguration", "default")["spec"].get("serviceClusterIPs")
+    world.client.patch("BGPConfiguration", "default", {"spec": {"serviceClusterIPs": [
+        {"cidr": "10.96.0.0/16"}, {"cidr": "fd00:96::/32"}]}})
+    world.apply(felix_configuration(serviceLoopPrevention=action))
+    try:
+        probes = [Probe("x/a", address, "udp", 80, family) for family, address in vip.items()]
+        with Capture(world.node("n1").netns, "eth0") as capture:
+            result = world.prober.probe(probes, allowed=())
+            left = {p.destination for p in capture.packets() if p.outgoing} & set(vip.values())
+        assert left == (set(vip.values()) if action == "Disabled" else set())
+        if action != "Disabled":
+            assert set(result.values()) == {"refused" if action == "Reject" else "silent"}
+    finally:
+        world.client.patch("BGPConfiguration", "default", {"spec": {"serviceClusterIPs": before}})

@@ -111,13 +111,13 @@ class World(FelixCluster):
 
     # ---- writing
     @staticmethod
-    def _key(obj):
+    def key_of(obj):
         return obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"], obj["apiVersion"]
 
     def write(self, *objs):
         """Creates or replaces; does not wait."""
         for obj in objs:
-            key = self._key(obj)
+            key = self.key_of(obj)
             if key in self.written:
                 path = self.client.path(key[0], key[2], key[1], api_version=key[3])
                 version = self.client.request("GET", path)["metadata"]["resourceVersion"]
@@ -133,7 +133,7 @@ class World(FelixCluster):
     def remove(self, *objs):
         """Deletes what apply() made."""
         for obj in objs:
-            kind, namespace, name, version = key = self._key(obj)
+            kind, namespace, name, version = key = self.key_of(obj)
             self.client.request("DELETE", self.client.path(kind, name, namespace, api_version=version))
             del self.written[key]
         self.settle()
