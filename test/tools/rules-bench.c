@@ -155,6 +155,9 @@ measure(struct bench *bench, const char *backend, uint32_t n_chains, uint32_t n_
     struct ruleset set;
     uint64_t us = 0;
 
+    if (n_chains == 0) {
+        return false;
+    }
     ruleset_init(&set);
     for (uint32_t i = 0; i < n_chains; i++) {
         add_chain(&set, i, 0);

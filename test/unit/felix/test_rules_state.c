@@ -126,9 +126,9 @@ static void
 kernel_command(struct kernel *kernel, char *line)
 {
     char *name = line[0] == ':' ? line + 1 : line + 3;
-    char *rest = strchr(name, ' ');
+    char *rest = name + strcspn(name, " ");
 
-    if (rest) {
+    if (*rest == ' ') {
         *rest++ = '\0';
     }
     if (line[0] == ':') {
