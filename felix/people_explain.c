@@ -228,6 +228,8 @@ answer(struct felix *felix, uint64_t client, const struct proto_explain *explain
         .n_failsafe_in = config->n_failsafe_in,
         .n_failsafe_out = config->n_failsafe_out,
         .has_host_endpoints = people_has_host_endpoints(felix),
+        .is_pending =
+            felix->flush.armed || !felix_is_dataplane_good(felix) || !tables_are_in_place(felix),
     };
     struct json_object *json = json_object_new_object();
 

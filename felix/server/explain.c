@@ -409,6 +409,10 @@ add_notes(struct answer *answer)
         add_note(answer, "if the destination is the address of a service, policy sees the packet "
                          "after DNAT: ask for the pod behind it, and its port");
     }
+    if (question->is_pending) {
+        add_note(answer, "the kernel does not hold the newest policy yet and may decide otherwise "
+                         "until it does; canalctl status says what holds it up");
+    }
     if (question->has_host_endpoints) {
         add_note(answer, "this node has host endpoints; of their policies those with preDNAT, "
                          "doNotTrack and applyOnForward are not looked at here");
@@ -492,6 +496,7 @@ explain_answer(const struct explain_question *question, const struct evaluate_se
                                                                      : EXPLAIN_ELSEWHERE;
     put(json, "verdict", names[verdict]);
     put_bool(json, "complete", answer.n_elsewhere == 0);
+    put_bool(json, "in_force", !question->is_pending);
     tell_packet(&question->packet, json);
     tell_end(&question->from, json, "from");
     tell_end(&question->to, json, "to");

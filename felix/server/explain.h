@@ -36,6 +36,7 @@ struct explain_question {
     const struct failsafe_port *failsafe_in, *failsafe_out;
     size_t n_failsafe_in, n_failsafe_out;
     bool has_host_endpoints;
+    bool is_pending; /* the kernel does not hold all of it yet */
 };
 
 enum explain_verdict {

@@ -93,7 +93,7 @@ def test_explain_names_the_rule_and_the_exit_code_the_verdict(world):
     text = canalctl(node, "explain", "x/b", "x/a", "tcp/81", code=1)
     assert "the end of tier default" in text
     answer = asked(node, "explain", world.ip("x/c"), world.ip("x/a"), "udp/80", code=1)
-    assert not answer["complete"]
+    assert not answer["complete"] and answer["in_force"]
     elsewhere, here = answer["decisions"]
     assert (here["verdict"], here["rule"], here["interface"]) == ("denied", 0, world.pod("x/a").host_ifname)
     assert f"x/c ({world.ip('x/c')}) is on node n2: its egress is decided there" in elsewhere["by"]

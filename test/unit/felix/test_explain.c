@@ -310,6 +310,24 @@ host_endpoints_are_asked_but_for_failsafe_ports(void **state)
 }
 
 static void
+what_the_kernel_does_not_hold_yet_is_said(void **state)
+{
+    struct explain_question question = question_of("192.0.2.1", "10.9.0.1", 80);
+    AUTO(json_tree) struct json_object *answer = json_object_new_object();
+    AUTO(json_tree) struct json_object *pending = json_object_new_object();
+
+    (void)state;
+    question.to.where = EXPLAIN_HOST;
+    explain_answer(&question, &sets, answer);
+    assert_true(json_object_get_boolean(at(answer, "in_force")));
+    assert_int_equal(json_object_array_length(at(answer, "notes")), 0);
+    question.is_pending = true;
+    explain_answer(&question, &sets, pending);
+    assert_false(json_object_get_boolean(at(pending, "in_force")));
+    assert_int_equal(json_object_array_length(at(pending, "notes")), 1);
+}
+
+static void
 tiers_and_policies_are_told_in_order(void **state)
 {
     const struct policy_endpoint from = endpoint_of(L_OPEN, L_OPEN);
@@ -463,6 +481,7 @@ main(void)
         cmocka_unit_test(each_place_has_its_reason),
         cmocka_unit_test(a_pod_without_policy_yet_is_closed_and_to_itself_open),
         cmocka_unit_test(host_endpoints_are_asked_but_for_failsafe_ports),
+        cmocka_unit_test(what_the_kernel_does_not_hold_yet_is_said),
         cmocka_unit_test(tiers_and_policies_are_told_in_order),
         cmocka_unit_test(staged_policies_are_shown_and_have_no_effect),
         cmocka_unit_test(explain_agrees_with_the_judging_of_flows),
