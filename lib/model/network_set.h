@@ -1,4 +1,7 @@
-/* projectcalico NetworkSet (namespaced) and GlobalNetworkSet: prefixes with labels. */
+/* projectcalico NetworkSet (namespaced) and GlobalNetworkSet: prefixes with labels. A net may be
+ * 0.0.0.0/0 or ::/0, which the kernel's sets cannot hold: who fills them splits it. A NetworkSet
+ * has no label that labels_is_reserved() names; a GlobalNetworkSet, which only administrators
+ * write, may. */
 #pragma once
 
 #include <stdbool.h>
