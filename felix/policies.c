@@ -33,6 +33,7 @@ struct policies {
     struct table *locals;        /* workload interface -> struct local */
     struct table *own_addresses; /* struct ip -> anything */
     struct table *changed;       /* ids of policies whose rules changed in this flush */
+    struct table *seen_lists;    /* whether one of those is in the list: by its address */
     struct revoke *revoke;
     struct kick judging;
     bool is_revoking;
@@ -64,9 +65,9 @@ touch_all(struct policies *policies)
 }
 
 static bool
-has_changed(const struct policies *policies, const struct verdict_list *list)
+holds_changed(const struct policies *policies, const struct verdict_list *list)
 {
-    for (size_t i = 0; list && i < list->n_tiers; i++) {
+    for (size_t i = 0; i < list->n_tiers; i++) {
         for (size_t k = 0; k < list->tiers[i].n_policies; k++) {
             if (table_get(policies->changed, list->tiers[i].policies[k]->id)) {
                 return true;
@@ -74,6 +75,23 @@ has_changed(const struct policies *policies, const struct verdict_list *list)
         }
     }
     return false;
+}
+
+/* Endpoints share lists: each is looked through once. */
+static bool
+has_changed(struct policies *policies, const struct verdict_list *list)
+{
+    static char yes[] = "yes", no[] = "no";
+
+    if (!list) {
+        return false;
+    }
+    const char *known = table_get_bytes(policies->seen_lists, &list, sizeof list);
+    if (!known) {
+        known = holds_changed(policies, list) ? yes : no;
+        table_put_bytes(policies->seen_lists, &list, sizeof list, known == yes ? yes : no);
+    }
+    return known == yes;
 }
 
 static void
@@ -365,7 +383,9 @@ policies_flush(struct policies *policies)
 {
     policy_state_flush(policies->state);
     if (table_count(policies->changed) > 0) {
+        policies->seen_lists = table_new();
         wanted_chains_each_endpoint(policies->chains, touch_if_changed, policies);
+        table_free(policies->seen_lists, NULL);
         table_free(policies->changed, NULL);
         policies->changed = table_new();
     }

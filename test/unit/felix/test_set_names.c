@@ -1,4 +1,5 @@
-/* felix/rules/set_names: ids against answers computed apart (SHA-224, base64url), and what a policy needs. */
+/* felix/rules/set_names: ids against answers computed apart (SHA-224, base64url), and what a policy
+ * needs. */
 #include <string.h>
 
 #include "felix/rules/set_names.h"
