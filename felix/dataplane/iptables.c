@@ -20,8 +20,9 @@
 #define LEGACY_IDLE_MS 10000
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 10000
-/* Writes that come while one runs, or within this time of its end, go in one commit. A kernel that
- * needs longer for a commit is given fewer of them: a third of a core. */
+/* Writes that come while one runs, or within this time of its end, go in one commit. On legacy a
+ * commit takes the longer the more rules there are: fewer of them, a third of a core. On nft 20 ms
+ * are enough for the kernel to free what the last commit deleted; the next would wait for that. */
 #define WINDOW_MIN_MS 20
 #define WINDOW_MAX_MS 2000
 #define WINDOW 2
@@ -49,7 +50,7 @@ struct iptables {
     bool has_written;
     bool is_drift;     /* what was read was not what had been written */
     bool was_in_place; /* as it began */
-    uint64_t began_ms;
+    uint64_t began_ms, write_began_ms;
 
     struct kick write; /* begins cycles for what is wanted anew, and retries */
     struct kick check; /* begins cycles that read */
@@ -241,7 +242,6 @@ finish(struct iptables *tables, bool good, const struct err *err)
     if (tables->is_closing) {
         return;
     }
-    tables->write.window_ms = between(took_ms * WINDOW, WINDOW_MIN_MS, WINDOW_MAX_MS);
     if (tables->has_learned) {
         tables->check.window_ms = between(took_ms * REST, REST_MIN_MS, REST_MAX_MS);
     }
@@ -294,6 +294,10 @@ on_restored(void *owner, bool good, const struct err *err)
     struct iptables *tables = owner;
 
     rules_watch_wrote(tables->watch, good);
+    if (tables->spec.backend == IPTABLES_LEGACY) {
+        tables->write.window_ms = between((clock_monotonic_ms() - tables->write_began_ms) * WINDOW,
+                                          WINDOW_MIN_MS, WINDOW_MAX_MS);
+    }
     if (!good) {
         rules_state_failed(tables->rules);
         finish(tables, false, err);
@@ -331,6 +335,7 @@ write_difference(struct iptables *tables)
         tables->is_drift |= tables->has_learned && tables->was_in_place && !is_new;
         tables->planned = tables->wanted;
         tables->has_written = true;
+        tables->write_began_ms = clock_monotonic_ms();
         rules_watch_writing(tables->watch, n_tables);
         restore_write(tables->restore, &input, on_restored, tables);
     }

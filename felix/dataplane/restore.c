@@ -36,6 +36,7 @@ struct restore {
     bool is_once; /* the next one goes to a process of its own */
     uint64_t idle_ms, used_ms;
     struct kick idle;
+    struct str once_input; /* of a process of its own, to quote from */
     void (*done)(void *owner, bool good, const struct err *err);
     void *owner;
 };
@@ -127,6 +128,34 @@ child_succeeded(const struct restore *restore, const struct child_result *result
 /* ---- a process of its own
  * ------------------------------------------------------------------------- */
 
+/* "iptables-restore: line 12 failed" says little; adds what stands there. */
+static void
+quote_line(const struct restore *restore, const char *said, struct err *err)
+{
+    const char *line = str_text(&restore->once_input);
+    const char *at = said;
+    uint32_t number = 0;
+
+    /* "line 12 failed", "Error occurred at line: 12" */
+    while (number == 0 && (at = strstr(at, "line"))) {
+        at += strlen("line");
+        const char *digits = at + strspn(at, ": ");
+        for (; *digits >= '0' && *digits <= '9' && number < 1000000; digits++) {
+            number = number * 10 + (uint32_t)(*digits - '0');
+        }
+    }
+    for (; number > 1 && *line != '\0'; number--) {
+        line += strcspn(line, "\n");
+        line += *line == '\n';
+    }
+    size_t len = strcspn(line, "\n");
+    if (number == 1 && len > 0 && strncmp(line, "COMMIT", len) != 0) {
+        struct err plain = *err;
+        err_set_code(err, plain.code, "%.250s (%.*s)", plain.text, (int)(len < 200 ? len : 200),
+                     line);
+    }
+}
+
 static void
 on_once_done(void *owner, const struct child_result *result)
 {
@@ -136,6 +165,10 @@ on_once_done(void *owner, const struct child_result *result)
 
     str_addf(&said, "%.500s%.1000s", str_text(&result->out), str_text(&result->text));
     bool good = child_succeeded(restore, result, str_text(&said), &err);
+    if (!good) {
+        quote_line(restore, str_text(&said), &err);
+    }
+    str_done(&restore->once_input);
     finish(restore, good, &err);
 }
 
@@ -148,6 +181,7 @@ write_once(struct restore *restore, const struct str *input)
                                     .input_len = input->len,
                                     .deadline_ms = DEADLINE_MS};
 
+    str_add_bytes(&restore->once_input, str_text(input), input->len);
     child_run(restore->loop, &spec, on_once_done, restore);
 }
 

@@ -400,6 +400,7 @@ a_rule_the_tool_does_not_take_is_an_error_and_no_end(const char *backend)
     iptables_apply(rig.tables);
     WAIT_FOR(rig, rig.n_failed >= 2); /* kept, then on its own */
     assert_non_null(strstr(rig.error, "no-such-option"));
+    assert_non_null(strstr(rig.error, "-A cali-bad ")); /* which of our rules it is */
     iptables_unwant_chain(rig.tables, "filter", "cali-bad");
     iptables_apply(rig.tables);
     WAIT_FOR(rig, is_in_place(&rig));
