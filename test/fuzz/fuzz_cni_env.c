@@ -1,8 +1,10 @@
 /* The CNI plugin's environment: lines of the input are CNI_ARGS, container ID and interface name.
  */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cni/plugin.h"
 
@@ -12,6 +14,9 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const names[] = {"CNI_ARGS", "CNI_CONTAINERID", "CNI_IFNAME"};
+    /* An environment of our own: setenv() keeps every value it was ever given. */
+    static char values[3][4200], command[] = "CNI_COMMAND=ADD", netns[] = "CNI_NETNS=/x";
+    static char *ours[] = {values[0], values[1], values[2], command, netns, NULL};
     char text[4096];
     char *rest = text;
     struct cni_env env;
@@ -25,10 +30,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = '\0';
     for (size_t i = 0; i < 3; i++) {
         const char *line = rest ? strsep(&rest, "\n") : "x";
-        setenv(names[i], line, 1);
+        snprintf(values[i], sizeof values[i], "%s=%s", names[i], line);
     }
-    setenv("CNI_COMMAND", "ADD", 1);
-    setenv("CNI_NETNS", "/x", 1);
+    environ = ours;
     if (!cni_env_read(&env, &err)) {
         if (err.code != CNI_BAD_ENVIRONMENT || err.text[0] == '\0') {
             abort();
