@@ -4,7 +4,7 @@ import pytest
 
 from policy.generate import Generator
 from policy.oracle import FORWARD, NORMAL, PRE_DNAT, UNTRACKED, World, packet
-from policy.selector import Malformed, parse, parse_label_selector
+from policy.selector import NAMESPACE, Malformed, parse, parse_label_selector
 
 CRD = "crd.projectcalico.org/v1"
 PODS = [(ns, name) for ns in "xyz" for name in "abc"]
@@ -120,9 +120,9 @@ def test_bad_selector(text):
 
 def test_selectors_of_namespaces_see_their_own_labels():
     labels = {"pcns.a": "1", "a": "2", "projectcalico.org/namespace": "x"}
-    assert parse("a == '1'", "pcns.", in_namespaces=True)(labels)
-    assert parse("all() && !global()", "pcns.", in_namespaces=True)(labels)
-    assert parse("global()", "pcns.", in_namespaces=True)({})
+    assert parse("a == '1'", "pcns.", NAMESPACE)(labels)
+    assert parse("all() && !global()", "pcns.", NAMESPACE)(labels)
+    assert parse("global()", "pcns.", NAMESPACE)({})
 
 
 @pytest.mark.parametrize("selector,expected", [

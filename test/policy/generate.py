@@ -86,7 +86,7 @@ class Generator:
     def __init__(self, seed, pod_ips=None, nodes=None, is_wild=False):
         self.seed, self.nodes, self.is_wild = seed, nodes or {}, is_wild
         self.rng = random.Random(f"case {seed}")
-        self.pod_ips = pod_ips or default_ips()
+        self.pod_ips = dict(sorted((pod_ips or default_ips()).items()))
         self.far_ips = ["10.66.0.9", "fd00:66::9"]
         self.rules = RuleGenerator(self.rng, self.pod_ips)
 

@@ -15,7 +15,7 @@ from collections import namedtuple
 
 from .cluster import Cluster, kind_of
 from .rules import PROTOCOLS, calico_rules, cluster_rules, kubernetes_rules
-from .selector import Malformed, parse, parse_label_selector
+from .selector import NAMESPACE, SERVICE_ACCOUNT, Malformed, parse, parse_label_selector
 
 INGRESS, EGRESS = "ingress", "egress"
 # Where policy is looked at: pods and the host's own traffic; what a host endpoint forwards; before connections are
@@ -90,10 +90,10 @@ def _calico(obj, cluster):
     if spec.get("order") is not None:
         policy.order = float(spec["order"])
     is_global = policy.ns is None
-    parts = [parse(spec.get("selector")), parse(spec.get("serviceAccountSelector"), "pcsa.")
+    parts = [parse(spec.get("selector")), parse(spec.get("serviceAccountSelector"), "pcsa.", SERVICE_ACCOUNT)
              if spec.get("serviceAccountSelector") else None]
     if is_global and spec.get("namespaceSelector"):
-        parts.append(parse(spec["namespaceSelector"], "pcns.", in_namespaces=True))
+        parts.append(parse(spec["namespaceSelector"], "pcns.", NAMESPACE))
     parts = [part for part in parts if part]
     policy.applies_to = lambda item: ((is_global or item.ns == policy.ns)
                                       and all(part(item.labels) for part in parts))

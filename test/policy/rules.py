@@ -7,7 +7,7 @@ alternative is left out.
 """
 
 from .cluster import parse_net
-from .selector import Malformed, parse, parse_label_selector
+from .selector import NAMESPACE, Malformed, parse, parse_label_selector
 
 PROTOCOLS = {"ICMP": 1, "TCP": 6, "UDP": 17, "ICMPv6": 58, "SCTP": 132, "UDPLite": 136}
 NAMES = {number: name for name, number in PROTOCOLS.items()}
@@ -158,7 +158,7 @@ def _selectors(entity, ns):
     accounts = entity.get("serviceAccounts") or {}
     positive = []
     if entity.get("namespaceSelector"):
-        positive.append(parse(entity["namespaceSelector"], "pcns.", in_namespaces=True))
+        positive.append(parse(entity["namespaceSelector"], "pcns.", NAMESPACE))
     elif ns and (entity.get("selector") or entity.get("notSelector") or accounts):
         positive.append(lambda labels: labels.get("projectcalico.org/namespace") == ns)
     if entity.get("selector"):

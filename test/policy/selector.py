@@ -11,7 +11,7 @@ STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
 CALL = re.compile(r"(all|global)\([ \t]*\)")
 HAS = re.compile(r"has\([ \t]*([A-Za-z0-9_./-]{1,512})[ \t]*\)")
 OPERATOR = re.compile(r"==|!=|contains|starts[ \t]*with|ends[ \t]*with|not[ \t]*in|in")
-NAMESPACE_LABEL = "projectcalico.org/namespace"
+NAMESPACE, SERVICE_ACCOUNT = "projectcalico.org/namespace", "projectcalico.org/serviceaccount"
 
 
 class Malformed(ValueError):
@@ -23,11 +23,11 @@ def everything(_labels):
 
 
 class _Parser:
-    """`prefix` goes before every label; with `in_namespaces`, all() and global() ask whether the object has a
-    namespace, as a namespaceSelector's do."""
+    """`prefix` goes before every label; with `member`, all() and global() ask whether the object has this label,
+    as a namespaceSelector's ask for a namespace."""
 
-    def __init__(self, text, prefix="", in_namespaces=False):
-        self.text, self.prefix, self.in_namespaces = text, prefix, in_namespaces
+    def __init__(self, text, prefix="", member=None):
+        self.text, self.prefix, self.member = text, prefix, member
         self.at = 0
         self.skip()
 
@@ -87,8 +87,8 @@ class _Parser:
         return self.comparison(key, "".join(self.need(OPERATOR, "an operator").group().split()))
 
     def call(self, name):
-        if self.in_namespaces:
-            return lambda labels: (NAMESPACE_LABEL in labels) == (name == "all")
+        if self.member:
+            return lambda labels: (self.member in labels) == (name == "all")
         if name == "global":
             raise Malformed("global() outside a namespaceSelector")
         return everything
@@ -123,13 +123,13 @@ class _Parser:
             self.need(",", "',' or '}'")
 
 
-def parse(text, prefix="", in_namespaces=False):
+def parse(text, prefix="", member=None):
     """The predicate of a selector's text; Malformed. An empty text selects everything."""
     if not isinstance(text or "", str):
         raise Malformed(f"a selector is text, not {text!r}")
     if not (text or "").strip(" \t"):
         return everything
-    return _Parser(text, prefix, in_namespaces).whole()
+    return _Parser(text, prefix, member).whole()
 
 
 def _expression(prefix, entry):
