@@ -174,18 +174,23 @@ struct rendering {
     struct policy_rules_config policy; /* with has_host_endpoints as it is */
 };
 
+static const struct policy_endpoint *
+host_of(const struct piece *piece)
+{
+    const struct policy_endpoint *endpoint = piece->kind == PIECE_ENDPOINT ? piece->object : NULL;
+
+    return endpoint && endpoint->is_host ? endpoint : NULL;
+}
+
 static void
 render_host_dispatch(const struct rendering *rendering, struct ruleset *set)
 {
     VEC(const struct policy_endpoint *) hosts = VEC_INIT;
 
     TABLE_FOREACH (rendering->chains->pieces, entry) {
-        const struct piece *piece = table_value(entry);
-        if (piece->kind == PIECE_ENDPOINT && piece->object) {
-            const struct policy_endpoint *endpoint = piece->object;
-            if (endpoint->is_host) {
-                VEC_PUSH(&hosts, endpoint);
-            }
+        const struct policy_endpoint *host = host_of(table_value(entry));
+        if (host) {
+            VEC_PUSH(&hosts, host);
         }
     }
     host_dispatch_chains(&rendering->policy, hosts.items, hosts.n, set);
