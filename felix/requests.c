@@ -65,6 +65,19 @@ is_protected(const struct felix *felix, const struct waiting *waiting, uint64_t 
     return waited_ms >= UNKNOWN_MAX_MS && tables_are_in_place(felix);
 }
 
+static void
+promise(struct felix *felix, const struct waiting *waiting, uint64_t waited_ms)
+{
+    if (felix->is_in_sync && !waiting->is_wanted) {
+        log_warn_every(10,
+                       "interface %s: its Pod object has not come; it is wired, and closed until "
+                       "its policy is known",
+                       waiting->ifname);
+    }
+    metric_observe(felix->m.pod_add_seconds, (double)waited_ms / 1000);
+    accept_request(felix, waiting->client);
+}
+
 void
 requests_answer(struct felix *felix)
 {
@@ -74,21 +87,16 @@ requests_answer(struct felix *felix)
     while (i < felix->waiting.n) {
         const struct waiting *waiting = &felix->waiting.items[i];
         uint64_t waited_ms = now - waiting->since_ms;
-        if (is_protected(felix, waiting, waited_ms) &&
-            endpoints_is_programmed(felix->endpoints, waiting->ifname)) {
-            if (felix->is_in_sync && !waiting->is_wanted) {
-                log_warn_every(10,
-                               "interface %s: its Pod object has not come; it is wired, and closed "
-                               "until its policy is known",
-                               waiting->ifname);
-            }
-            metric_observe(felix->m.pod_add_seconds, (double)waited_ms / 1000);
-            accept_request(felix, waiting->client);
-        } else if (waited_ms < WAITING_MAX_MS) {
-            i++;
-            continue;
+        bool is_done = is_protected(felix, waiting, waited_ms) &&
+                       endpoints_is_programmed(felix->endpoints, waiting->ifname);
+        if (is_done) {
+            promise(felix, waiting, waited_ms);
         }
-        VEC_REMOVE_SWAP(&felix->waiting, i);
+        if (is_done || waited_ms >= WAITING_MAX_MS) {
+            VEC_REMOVE_SWAP(&felix->waiting, i);
+        } else {
+            i++;
+        }
     }
 }
 
