@@ -26,7 +26,7 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 @pytest.fixture(name="shared", scope="module", params=["nft", "legacy"])
 def shared_fixture(request):
     """A world that looks at its sets and rules every few seconds; felix may be killed in it."""
-    with World(request.param, settings=REFRESH) as world:
+    with World(request.param, settings={**REFRESH, "FELIX_IPSETSREFRESHINTERVAL": "1s"}) as world:
         world.start_nodes()
         yield world.populate()
 

@@ -255,7 +255,7 @@ class Prober:
                 now = time.monotonic()
                 open_ = run.waiting & wanted
                 until = max(give_up if open_ else quiet_at, quiet_at)
-                if open_ and now >= again_at:
+                if open_ and again_at <= now < give_up:
                     self._send(run, sorted(open_))
                     again_at = now + (denied_seconds if allowed is None else AGAIN_SECONDS)
                     quiet_at = max(quiet_at, now + denied_seconds)
