@@ -269,6 +269,7 @@ has_shape(const struct adding *adding, const struct active_policy *policy, enum 
 
     if (owners->n != n || n == 0) {
         owners->n = 0;
+        total->last[family_index][direction].n = 0; /* another chain: it counts from zero */
         policy_chain_counts(adding->config, family_index == 0 ? 4 : 6, policy, direction, owners);
     }
     return owners->n == n;

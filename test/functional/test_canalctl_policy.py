@@ -11,8 +11,8 @@ import pytest
 
 from lab import wait_for
 from lab.cluster import BUILD
-from policy.objects import (calico_policy, cluster_peer, cluster_policy, cluster_rule, egress, global_policy, ingress,
-                            labels, network_policy, peer, port, rule, subject, tier)
+from policy.objects import (calico_policy, cluster_peer, cluster_policy, cluster_rule, egress, felix_configuration,
+                            global_policy, ingress, labels, network_policy, peer, port, rule, subject, tier)
 from policy.prober import SILENT, Probe
 from policy.tables import Table
 
@@ -231,17 +231,27 @@ def test_prometheus_shows_denied_packets(world):
     assert seen and seen <= 100, "NFLOG's are limited"
 
 
+def log_rules(world, node):
+    text = node.netns.run([f"iptables-{world.backend}-save", "-c", "-t", "filter"], stderr=subprocess.DEVNULL)
+    return [line for line in text.splitlines() if "-j LOG" in line]
+
+
 def test_the_log_action_says_its_prefix_and_goes_on(world):
     """The kernel writes lines of LOG for the first network namespace only: the rule and its counter are looked at."""
     world.apply(calico_policy("x", "log", "pod == 'a'", [rule("Log", protocol="UDP"), rule("Allow")], order=5))
     node = world.node_for("a")
     send(world.pod("x/b"), world.ip("x/a"), 1, ports=4)
     wait_for(lambda: [c for c, _ in counted(node, "log")] == [4, 4], 10, lambda: str(counted(node, "log")))
-    tool = f"iptables-{world.backend}-save"
-    text = node.netns.run([tool, "-c", "-t", "filter"], stderr=subprocess.DEVNULL)
-    lines = [line for line in text.splitlines() if "-j LOG" in line]
+    lines = log_rules(world, node)
     assert len(lines) == 1 and lines[0].startswith("[4:")
     assert '--log-prefix "calico-packet: "' in lines[0] and "--log-level 5" in lines[0]
+    # With a limit fewer lines are written; the packets go on, and all are counted.
+    world.apply(felix_configuration(logPrefix="%t/%n", logActionRateLimit="1/hour", logActionRateLimitBurst=2))
+    send(world.pod("x/b"), world.ip("x/a"), 1, ports=9)
+    wait_for(lambda: [c for c, _ in counted(node, "log")] == [13, 13], 10, lambda: str(counted(node, "log")))
+    lines = log_rules(world, node)
+    assert len(lines) == 1 and lines[0].startswith("[2:"), lines
+    assert '--log-prefix "default/log: "' in lines[0] and "--limit 1/hour --limit-burst 2" in lines[0]
 
 
 def test_endpoints_say_what_is_programmed(world):

@@ -160,6 +160,24 @@ totals_go_on_when_the_kernel_begins_anew(void **state)
 }
 
 static void
+totals_go_on_when_settings_give_chains_another_shape(void **state)
+{
+    struct in_force *in_force = new_in_force();
+    struct totals *totals = totals_new();
+    uint64_t before = expected(4, 1000, 2) + expected(6, 1000, 2);
+
+    (void)state;
+    add_reading(totals, in_force, 1000, 1000);
+    config.nflog_group = 0;
+    add_reading(totals, in_force, 2000, 2000);
+    assert_int_equal(totals_of_rule(totals, &web, INGRESS, 2).packets,
+                     before + expected(4, 2000, 2) + expected(6, 2000, 2));
+    config.nflog_group = 9;
+    totals_free(totals);
+    in_force_free(in_force);
+}
+
+static void
 a_policy_that_changed_is_counted_anew(void **state)
 {
     struct in_force *in_force = new_in_force();
@@ -320,6 +338,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counters_of_both_families_and_all_alternatives_are_one),
         cmocka_unit_test(totals_go_on_when_the_kernel_begins_anew),
+        cmocka_unit_test(totals_go_on_when_settings_give_chains_another_shape),
         cmocka_unit_test(a_policy_that_changed_is_counted_anew),
         cmocka_unit_test(a_chain_of_another_shape_is_not_counted),
         cmocka_unit_test(denials_are_counted_by_the_rule_behind_the_one_that_tells),
