@@ -18,6 +18,10 @@
 #define POST_WRITE_CHECK_MS 5000
 /* A kept legacy process holds the whole table (20 MB at 10,000 rules), one for nft 3 MB at most. */
 #define LEGACY_IDLE_MS 10000
+/* A policy's chain that the tool refused this often on end is replaced by a drop, so that one
+ * policy does not keep all others from being written; it is tried again some time later. */
+#define REFUSED_TIMES 2
+#define REFUSED_RETRY_MS 60000
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 10000
 /* Writes that come while one runs, or within this time of its end, go in one commit. On legacy a
@@ -55,6 +59,9 @@ struct iptables {
     struct kick write; /* begins cycles for what is wanted anew, and retries */
     struct kick check; /* begins cycles that read */
     struct kick post;  /* some time after a write */
+    struct kick again; /* tries what was refused */
+    char suspect[CHAIN_NAME_MAX];
+    unsigned n_suspected; /* on end */
     uint64_t retry_ms;
     char save_name[32];
     char restore_name[32];
@@ -64,6 +71,7 @@ static void on_saved(void *owner, const struct child_result *result);
 static void write_due(void *owner);
 static void check_due(void *owner);
 static void post_write(void *owner);
+static void try_refused(void *owner);
 static void on_touched(void *owner);
 
 struct iptables *
@@ -98,6 +106,7 @@ iptables_new(uv_loop_t *loop, const struct iptables_spec *spec)
     kick_init(&tables->write, loop, WINDOW_MIN_MS, write_due, tables);
     kick_init(&tables->check, loop, REST_MIN_MS, check_due, tables);
     kick_init(&tables->post, loop, 0, post_write, tables);
+    kick_init(&tables->again, loop, 0, try_refused, tables);
     return tables;
 }
 
@@ -109,6 +118,7 @@ iptables_stop(struct iptables *tables)
         kick_close(&tables->write);
         kick_close(&tables->check);
         kick_close(&tables->post);
+        kick_close(&tables->again);
         restore_stop(tables->restore);
         rules_watch_stop(tables->watch);
     }
@@ -217,6 +227,16 @@ post_write(void *owner)
     }
 }
 
+static void
+try_refused(void *owner)
+{
+    struct iptables *tables = owner;
+
+    if (rules_state_pardon(tables->rules)) {
+        kick(&tables->write);
+    }
+}
+
 /* ---- the cycle
  * ---------------------------------------------------------------------------------------- */
 
@@ -288,6 +308,28 @@ save(struct iptables *tables)
     child_run(tables->loop, &spec, on_saved, tables);
 }
 
+/* Chains of policies only: a drop in place of dispatch would close the node. */
+static void
+note_refused(struct iptables *tables, struct err *err)
+{
+    const char *line = restore_refused_line(tables->restore);
+    char name[CHAIN_NAME_MAX];
+
+    if (strncmp(line, "-A cali-pi-", 11) != 0 && strncmp(line, "-A cali-po-", 11) != 0) {
+        tables->n_suspected = 0;
+        return;
+    }
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(line + 3, " "), line + 3);
+    tables->n_suspected = strcmp(name, tables->suspect) == 0 ? tables->n_suspected + 1 : 1;
+    memcpy(tables->suspect, name, sizeof name);
+    if (tables->n_suspected < REFUSED_TIMES || !rules_state_refuse(tables->rules, name)) {
+        return;
+    }
+    struct err plain = *err;
+    err_set_code(err, plain.code, "%.420s; meanwhile this policy denies everything", plain.text);
+    kick_later(&tables->again, REFUSED_RETRY_MS);
+}
+
 static void
 on_restored(void *owner, bool good, const struct err *err)
 {
@@ -299,10 +341,13 @@ on_restored(void *owner, bool good, const struct err *err)
                                           WINDOW_MIN_MS, WINDOW_MAX_MS);
     }
     if (!good) {
+        struct err why = *err;
         rules_state_failed(tables->rules);
-        finish(tables, false, err);
+        note_refused(tables, &why);
+        finish(tables, false, &why);
         return;
     }
+    tables->n_suspected = 0;
     rules_state_committed(tables->rules);
     if (tables->has_learned && !tables->is_closing) {
         save(tables);

@@ -37,6 +37,7 @@ struct restore {
     uint64_t idle_ms, used_ms;
     struct kick idle;
     struct str once_input; /* of a process of its own, to quote from */
+    struct str refused;    /* a line of it */
     void (*done)(void *owner, bool good, const struct err *err);
     void *owner;
 };
@@ -91,7 +92,16 @@ restore_stop(struct restore *restore)
 void
 restore_free(struct restore *restore)
 {
-    free(restore);
+    if (restore) {
+        str_done(&restore->refused);
+        free(restore);
+    }
+}
+
+const char *
+restore_refused_line(const struct restore *restore)
+{
+    return str_text(&restore->refused);
 }
 
 static void
@@ -130,7 +140,7 @@ child_succeeded(const struct restore *restore, const struct child_result *result
 
 /* "iptables-restore: line 12 failed" says little; adds what stands there. */
 static void
-quote_line(const struct restore *restore, const char *said, struct err *err)
+quote_line(struct restore *restore, const char *said, struct err *err)
 {
     const char *line = str_text(&restore->once_input);
     const char *at = said;
@@ -150,6 +160,7 @@ quote_line(const struct restore *restore, const char *said, struct err *err)
     }
     size_t len = strcspn(line, "\n");
     if (number == 1 && len > 0 && strncmp(line, "COMMIT", len) != 0) {
+        str_add_bytes(&restore->refused, line, len);
         struct err plain = *err;
         err_set_code(err, plain.code, "%.250s (%.*s)", plain.text, (int)(len < 200 ? len : 200),
                      line);
@@ -269,6 +280,7 @@ restore_write(struct restore *restore, const struct str *input,
     restore->done = done;
     restore->owner = owner;
     restore->is_waiting = true;
+    str_clear(&restore->refused);
     if (restore->is_once) {
         end_kept(restore);
         write_once(restore, input);

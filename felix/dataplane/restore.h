@@ -27,3 +27,6 @@ void restore_free(struct restore *restore);
  * taken in part, a table at a time. */
 void restore_write(struct restore *restore, const struct str *input,
                    void (*done)(void *owner, bool good, const struct err *err), void *owner);
+/* The line of the last input that the tool refused, "" when that is not known: "-A cali-pi-x ...".
+ * Borrowed until the next write. Known after a failure of a process of its own only. */
+const char *restore_refused_line(const struct restore *restore);

@@ -24,6 +24,7 @@ struct entry {
     uint32_t n_rules;
     uint32_t n_refs; /* jumps to it in texts */
     char last[HASH_LEN];
+    char *refused; /* the text that a drop stands for; NULL: none */
 
     /* the kernel's */
     bool is_there;
@@ -114,6 +115,7 @@ entry_free(void *value)
     struct entry *entry = value;
 
     free(entry->text);
+    free(entry->refused);
     free(entry);
 }
 
@@ -178,22 +180,22 @@ entry_set_text(struct rules_state *state, struct entry *entry, char *text, uint3
  * ------------------------------------------------------------------------------------------- */
 
 static bool
-text_is_equal(const struct entry *entry, const struct chain *chain)
+text_is_equal(const char *text, const struct chain *chain)
 {
-    const char *at = entry->text;
+    const char *at = text;
 
-    if (!at || entry->n_rules != chain->rules.n) {
+    if (!at) {
         return false;
     }
     VEC_FOREACH (&chain->rules, rule) {
         size_t len = strlen(*rule);
-        at += HASH_LEN + 1;
-        if (strncmp(at, *rule, len) != 0 || at[len] != '\n') {
+        if (*at == '\0' || strncmp(at + HASH_LEN + 1, *rule, len) != 0 ||
+            at[HASH_LEN + 1 + len] != '\n') {
             return false;
         }
-        at += len + 1;
+        at += HASH_LEN + 1 + len + 1;
     }
-    return true;
+    return *at == '\0';
 }
 
 /* A rule is one line, whatever came into it: what follows would be a command of its own. */
@@ -234,12 +236,14 @@ want_chain(struct rules_state *state, struct chain *chain)
     }
     struct entry *entry = entry_get(state, index, chain->name, len);
     make_single_lines(chain);
-    bool is_equal = text_is_equal(entry, chain);
+    bool is_equal = text_is_equal(entry->refused ? entry->refused : entry->text, chain);
     if (is_equal && entry->is_wanted) {
         return false;
     }
     entry->is_wanted = true;
-    if (!is_equal) {
+    free(entry->refused);
+    entry->refused = NULL;
+    if (!text_is_equal(entry->text, chain)) {
         render(state, entry, chain);
     }
     mark_dirty(state, entry);
@@ -273,6 +277,65 @@ rules_state_unwant_chain(struct rules_state *state, const char *table_name, cons
     entry->is_wanted = false;
     mark_dirty(state, entry);
     return true;
+}
+
+bool
+rules_state_refuse(struct rules_state *state, const char *name)
+{
+    struct chain drop = {0};
+    bool is_changed = false;
+
+    snprintf(drop.name, sizeof drop.name, "%s", name);
+    chain_add(&drop, "-j DROP");
+    for (size_t i = 0; i < N_RULES_TABLES; i++) {
+        struct entry *entry = table_get(state->tables[i].entries, name);
+        if (entry && entry->is_wanted && !entry->refused) {
+            entry->refused = xstrdup(entry->text);
+            render(state, entry, &drop);
+            mark_dirty(state, entry);
+            is_changed = true;
+        }
+    }
+    free(drop.rules.items[0]);
+    VEC_DONE(&drop.rules);
+    return is_changed;
+}
+
+static void
+pardon(struct rules_state *state, struct entry *entry)
+{
+    char *text = entry->refused;
+    uint32_t n_rules = 0;
+
+    for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1) {
+        memcpy(entry->last, at, HASH_LEN);
+        n_rules++;
+    }
+    entry->refused = NULL;
+    entry_set_text(state, entry, text, n_rules);
+    mark_dirty(state, entry);
+}
+
+bool
+rules_state_pardon(struct rules_state *state)
+{
+    VEC(struct entry *) refused = VEC_INIT;
+
+    /* Found first: a text that is set may add entries for what it names. */
+    for (size_t i = 0; i < N_RULES_TABLES; i++) {
+        TABLE_FOREACH (state->tables[i].entries, item) {
+            struct entry *entry = table_value(item);
+            if (entry->refused && entry->is_wanted) {
+                VEC_PUSH(&refused, entry);
+            }
+        }
+    }
+    bool is_changed = refused.n > 0;
+    VEC_FOREACH (&refused, entry) {
+        pardon(state, *entry);
+    }
+    VEC_DONE(&refused);
+    return is_changed;
 }
 
 static bool

@@ -42,6 +42,13 @@ size_t rules_state_plan(struct rules_state *state, struct str *ret_restore);
 void rules_state_committed(struct rules_state *state);
 void rules_state_failed(struct rules_state *state);
 
+/* The tool does not take this chain, in whatever table: a single "-j DROP" stands for it, so that
+ * the others can be written, until it is wanted differently or pardoned. False when there is no
+ * such chain, or it is that already. */
+bool rules_state_refuse(struct rules_state *state, const char *name);
+/* All refused ones are as wanted again; false when there were none. */
+bool rules_state_pardon(struct rules_state *state);
+
 /* Something is wanted, or known to be left over, in this table. */
 bool rules_state_uses(const struct rules_state *state, enum rules_table table);
 

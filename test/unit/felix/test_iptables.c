@@ -409,6 +409,31 @@ a_rule_the_tool_does_not_take_is_an_error_and_no_end(const char *backend)
 }
 
 static void
+a_policy_that_is_refused_denies_and_holds_up_no_other(const char *backend)
+{
+    struct rig rig;
+
+    start(&rig, backend);
+    want(&rig, "filter", "cali-pi-bad", "--no-such-option -j ACCEPT");
+    want(&rig, "filter", "cali-pi-good", "-p udp -j ACCEPT");
+    iptables_apply(rig.tables);
+    WAIT_FOR(rig, is_in_place(&rig));
+    assert_int_equal(rig.n_failed, 3); /* kept, then twice on its own */
+    assert_non_null(strstr(rig.error, "denies everything"));
+    AUTO_FREE char *text = saved(&rig);
+    assert_non_null(strstr(text, "-A cali-pi-good -p udp"));
+    const char *bad = strstr(text, "-A cali-pi-bad ");
+    assert_non_null(bad);
+    assert_non_null(strstr(bad, "-j DROP\n"));
+    assert_null(strstr(bad + 1, "-A cali-pi-bad "));
+    want(&rig, "filter", "cali-pi-bad", "-p sctp -j ACCEPT");
+    iptables_apply(rig.tables);
+    WAIT_FOR(rig, is_in_place(&rig));
+    check_saved(&rig, "-A cali-pi-bad -p sctp", NULL);
+    rig_done(&rig);
+}
+
+static void
 a_table_that_cannot_be_read_is_no_empty_table(const char *backend)
 {
     struct rig rig;
@@ -508,6 +533,7 @@ ON_BOTH(a_burst_is_one_commit)
 ON_BOTH(a_killed_process_is_replaced)
 ON_BOTH(a_failing_restore_is_tried_until_it_works)
 ON_BOTH(a_rule_the_tool_does_not_take_is_an_error_and_no_end)
+ON_BOTH(a_policy_that_is_refused_denies_and_holds_up_no_other)
 ON_BOTH(a_table_that_cannot_be_read_is_no_empty_table)
 ON_BOTH(what_another_tool_did_is_undone)
 ON_BOTH(leftovers_go_and_others_stay)
@@ -553,6 +579,7 @@ main(void)
         BOTH(a_killed_process_is_replaced),
         BOTH(a_failing_restore_is_tried_until_it_works),
         BOTH(a_rule_the_tool_does_not_take_is_an_error_and_no_end),
+        BOTH(a_policy_that_is_refused_denies_and_holds_up_no_other),
         BOTH(a_table_that_cannot_be_read_is_no_empty_table),
         BOTH(what_another_tool_did_is_undone),
         /* On legacy only the size of the whole table is known. */

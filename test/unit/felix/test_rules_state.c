@@ -413,6 +413,42 @@ two_hooks_on_top_come_in_their_order_and_old_ones_go(void **state)
 }
 
 static void
+a_refused_chain_drops_until_it_is_pardoned_or_changed(void **state)
+{
+    struct kernel kernel;
+    struct rules_state *rules = simple(&kernel);
+    const struct line_list *b = table_get(kernel.chains, "cali-b");
+
+    (void)state;
+    assert_false(rules_state_refuse(rules, "cali-none"));
+    assert_true(rules_state_refuse(rules, "cali-b"));
+    assert_false(rules_state_refuse(rules, "cali-b"));
+    free(apply(rules, &kernel));
+    assert_int_equal(b->lines.n, 1);
+    assert_non_null(strstr(b->lines.items[0], "-j DROP"));
+    learn(rules, &kernel);
+    AUTO_FREE char *same = apply(rules, &kernel);
+    assert_string_equal(same, "");
+    want(rules, "cali-b", "-p tcp -j ACCEPT", NULL); /* as before: nothing new */
+    AUTO_FREE char *equal = apply(rules, &kernel);
+    assert_string_equal(equal, "");
+    assert_true(rules_state_pardon(rules));
+    assert_false(rules_state_pardon(rules));
+    free(apply(rules, &kernel));
+    assert_non_null(strstr(b->lines.items[0], "-p tcp -j ACCEPT"));
+    rules_state_refuse(rules, "cali-b");
+    want(rules, "cali-b", "-p udp -j ACCEPT", NULL);
+    assert_false(rules_state_pardon(rules));
+    free(apply(rules, &kernel));
+    assert_non_null(strstr(b->lines.items[0], "-p udp -j ACCEPT"));
+    learn(rules, &kernel);
+    AUTO_FREE char *last = apply(rules, &kernel);
+    assert_string_equal(last, "");
+    rules_state_free(rules);
+    kernel_done(&kernel);
+}
+
+static void
 a_line_break_in_a_rule_is_no_command(void **state)
 {
     struct kernel kernel;
@@ -599,6 +635,7 @@ main(void)
         cmocka_unit_test(a_failed_write_is_made_good_from_what_is_read),
         cmocka_unit_test(a_hook_goes_back_on_top_when_others_got_above_it),
         cmocka_unit_test(two_hooks_on_top_come_in_their_order_and_old_ones_go),
+        cmocka_unit_test(a_refused_chain_drops_until_it_is_pardoned_or_changed),
         cmocka_unit_test(a_line_break_in_a_rule_is_no_command),
         cmocka_unit_test(chains_that_are_not_ours_cannot_be_wanted),
         cmocka_unit_test(after_any_history_the_kernel_is_what_is_wanted),
