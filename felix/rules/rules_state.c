@@ -316,18 +316,16 @@ pardon(struct rules_state *state, struct entry *entry)
     mark_dirty(state, entry);
 }
 
-bool
-rules_state_pardon(struct rules_state *state)
+static bool
+pardon_table(struct rules_state *state, const struct rules_of_table *table)
 {
     VEC(struct entry *) refused = VEC_INIT;
 
     /* Found first: a text that is set may add entries for what it names. */
-    for (size_t i = 0; i < N_RULES_TABLES; i++) {
-        TABLE_FOREACH (state->tables[i].entries, item) {
-            struct entry *entry = table_value(item);
-            if (entry->refused && entry->is_wanted) {
-                VEC_PUSH(&refused, entry);
-            }
+    TABLE_FOREACH (table->entries, item) {
+        struct entry *entry = table_value(item);
+        if (entry->refused && entry->is_wanted) {
+            VEC_PUSH(&refused, entry);
         }
     }
     bool is_changed = refused.n > 0;
@@ -335,6 +333,17 @@ rules_state_pardon(struct rules_state *state)
         pardon(state, *entry);
     }
     VEC_DONE(&refused);
+    return is_changed;
+}
+
+bool
+rules_state_pardon(struct rules_state *state)
+{
+    bool is_changed = false;
+
+    for (size_t i = 0; i < N_RULES_TABLES; i++) {
+        is_changed |= pardon_table(state, &state->tables[i]);
+    }
     return is_changed;
 }
 
