@@ -34,7 +34,7 @@ struct restore {
     struct kept *kept; /* NULL: none is spoken to */
     bool is_waiting;
     bool is_once; /* the next one goes to a process of its own */
-    uint64_t idle_ms, used_ms;
+    uint64_t idle_ms, used_ms, deadline_ms;
     struct kick idle;
     struct str once_input; /* of a process of its own, to quote from */
     struct str refused;    /* a line of it */
@@ -47,7 +47,7 @@ end_kept(struct restore *restore)
 {
     if (restore->kept) {
         child_end_input(restore->kept->child);
-        child_set_deadline(restore->kept->child, DEADLINE_MS);
+        child_set_deadline(restore->kept->child, restore->deadline_ms);
         restore->kept = NULL;
     }
 }
@@ -72,6 +72,7 @@ restore_new(uv_loop_t *loop, const struct restore_spec *spec)
 
     restore->loop = loop;
     restore->idle_ms = spec->idle_ms;
+    restore->deadline_ms = spec->deadline_ms ? spec->deadline_ms : DEADLINE_MS;
     snprintf(restore->name, sizeof restore->name, "%s", spec->name);
     snprintf(restore->wait, sizeof restore->wait, "%u", spec->lock_wait_s);
     kick_init(&restore->idle, loop, 0, on_idle, restore);
@@ -127,7 +128,8 @@ child_succeeded(const struct restore *restore, const struct child_result *result
         return err_set(err, "%s: %s; is the package iptables installed?", restore->name, said);
     }
     if (result->timed_out) {
-        return err_set(err, "%s: no answer within %d s", restore->name, DEADLINE_MS / 1000);
+        return err_set(err, "%s: no answer within %llu ms", restore->name,
+                       (unsigned long long)restore->deadline_ms);
     }
     if (result->exit_code == 0 && !strstr(said, INCOMPATIBLE)) {
         return true;
@@ -190,7 +192,7 @@ write_once(struct restore *restore, const struct str *input)
     const struct child_spec spec = {.argv = argv,
                                     .input = str_text(input),
                                     .input_len = input->len,
-                                    .deadline_ms = DEADLINE_MS};
+                                    .deadline_ms = restore->deadline_ms};
 
     str_add_bytes(&restore->once_input, str_text(input), input->len);
     child_run(restore->loop, &spec, on_once_done, restore);
@@ -269,7 +271,7 @@ write_kept(struct restore *restore, const struct str *input)
     }
     str_add_bytes(&text, input->text, input->len);
     str_addf(&text, "# canal %llu\n", (unsigned long long)++restore->kept->n_written);
-    child_set_deadline(restore->kept->child, DEADLINE_MS);
+    child_set_deadline(restore->kept->child, restore->deadline_ms);
     child_write(restore->kept->child, text.text, text.len);
 }
 

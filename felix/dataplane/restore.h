@@ -16,6 +16,7 @@ struct restore_spec {
     uint32_t lock_wait_s;
     /* A kept process ends when nothing came for this long; 0: kept for as long as we live. */
     uint64_t idle_ms;
+    uint64_t deadline_ms; /* for an answer; 0: a minute */
 };
 
 struct restore *restore_new(uv_loop_t *loop, const struct restore_spec *spec);
