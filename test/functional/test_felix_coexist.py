@@ -1,13 +1,18 @@
 """felix beside others: kube-proxy, Docker, firewalls that write their tables anew, and the Calico that ran on the node
 before. Items 37, 39 and 43 of docs/PARITY.md. More writers are in test_felix_iptables_faults.py."""
 
+import contextlib
+import threading
 import time
 
 import pytest
 
 from lab import Stream, wait_for
+from lab.topology import OUTSIDE4, OUTSIDE6
 from policy.calico_node import CalicoNode
-from policy.objects import ingress, labels, network_policy, peer
+from policy.kube_proxy import KubeProxy, Service
+from policy.objects import egress, felix_configuration, ingress, labels, network_policy, peer
+from policy.prober import FAMILIES, Place, Probe
 from policy.tables import Table
 
 A = labels(pod="a")
@@ -90,3 +95,287 @@ def test_39_a_node_that_ran_calico_is_taken_over_in_place(world, calico):
 
 def difference(want, have):
     return {key: (want[key], have[key]) for key in want if want[key] != have[key]}
+
+
+# ---- kube-proxy
+NODE_PORT, LOCAL_NODE_PORT = 30080, 30081
+A_IPS, C_IPS, NOBODY_IPS = ({4: f"10.96.0.{n}", 6: f"fd00:10:96::{n}"} for n in (10, 12, 99))
+SOURCES = ("x/a", "x/b", "x/c", "y/b", "y/c", "z/a")
+
+
+def order(world, node="n1", family=4):
+    """The rules of FORWARD."""
+    return [line for line in world.node(node).tables(family, world.backend) if line.startswith("-A FORWARD ")]
+
+
+def wait_on_top(world, deadline=10):
+    """Until felix is ahead of whoever inserted rules. Till then what they accept is accepted."""
+    for node in world.nodes:
+        for family in FAMILIES:
+            wait_for(lambda n=node, f=family: "-j cali-FORWARD" in (order(world, n, f) or [""])[0], deadline,
+                     lambda n=node, f=family: f"our hook first: {order(world, n, f)}")
+
+
+@pytest.fixture(name="proxied", params=["iptables", "nft"])
+def proxied_fixture(world, request):
+    """The world with kube-proxy on both nodes, started after felix, in front of x/a (on n1) and x/c (on n2)."""
+    def ends(key):
+        return {family: [world.ip(key, family)] for family in FAMILIES}
+
+    services = [Service("a", A_IPS, ends("x/a"), node_port=NODE_PORT), Service("c", C_IPS, ends("x/c")),
+                Service("local", {4: "10.96.0.11", 6: "fd00:10:96::11"}, ends("x/a"), node_port=LOCAL_NODE_PORT,
+                        is_local=True), Service("nobody", NOBODY_IPS, {})]
+    with contextlib.ExitStack() as stack:
+        world.proxies = [stack.enter_context(KubeProxy(node, request.param, world.backend, services))
+                         for node in world.nodes.values()]
+        wait_on_top(world)
+        yield world
+
+
+def to_services(sources=SOURCES, services=(A_IPS, C_IPS)):
+    return [Probe(source, ips[family], protocol, 80, family) for source in sources for ips in services
+            for protocol in ("tcp", "udp") for family in FAMILIES]
+
+
+def closed(table, source, ips):
+    for address in ips.values():
+        table.deny(source, address)
+    return table
+
+
+def opened(table, source, ips):
+    for address in ips.values():
+        table.allow(source, address)
+    return table
+
+
+def ask(world, table, probes):
+    return world.check(table, probes, has_reference=False, has_explain=False)
+
+
+def test_43_services_are_judged_by_what_is_behind_them(proxied):
+    """Policy acts behind DNAT, on one node and across two; a pod that reaches itself through its service is judged
+    like any other peer, before it is masqueraded."""
+    world = proxied
+    result = ask(world, Table(), to_services())
+    for probe, who in result.who.items():
+        assert who == ("x/a" if probe.target in A_IPS.values() else "x/c"), (probe, who)
+    # Egress: y reaches pods named a, and the address of the other service, behind which is c.
+    world.apply(network_policy("y", "to-a", None, None, [egress(
+        peer(labels(pod="a"), labels(ns="x")), peer(cidr=f"{C_IPS[4]}/32"), peer(cidr=f"{C_IPS[6]}/128"))], ["Egress"]))
+    ask(world, closed(Table(), "y/*", C_IPS), to_services())
+    # Ingress, with and without the pod itself.
+    world.apply(FROM_Y, network_policy("x", "c-from-z", labels(pod="c"), [ingress(peer(namespaces=labels(ns="z")))]))
+    table = opened(closed(closed(Table(), "*", A_IPS), "*", C_IPS), "z/*", C_IPS)
+    table = opened(table, "y/*", A_IPS)
+    ask(world, table, to_services())
+    world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")), peer(A))]))
+    ask(world, opened(table, "x/a", A_IPS), to_services())
+
+
+def test_43_node_ports_are_judged_by_the_clients_address(proxied):
+    """Before it is masqueraded, as for the iptables rules of Calico."""
+    world = proxied
+    outside, n1, n2 = Place("outside", world.outside, {4: OUTSIDE4, 6: OUTSIDE6}), world.node("n1"), world.node("n2")
+    for place in (outside, n2):
+        world.prober.add(place, listens=False)
+    try:
+        probes = [Probe(source, {4: n1.ip4, 6: n1.ip6}[family], protocol, port, family)
+                  for source in ("outside", "n2", "y/b", "z/c") for port in (NODE_PORT, LOCAL_NODE_PORT)
+                  for protocol in ("tcp", "udp") for family in FAMILIES]
+        ask(world, Table(), probes)
+        world.apply(network_policy("x", "outside", A, [
+            ingress(peer(cidr=f"{OUTSIDE4}/32"), peer(cidr=f"{OUTSIDE6}/128"), peer(namespaces=labels(ns="y")))]))
+        ask(world, Table().deny(["n2", "z/c"]), probes)
+        world.apply(network_policy("y", "no-egress", None, types=["Egress"]))
+        ask(world, Table().deny(["n2", "z/c", "y/b"]), probes)
+    finally:
+        for name in ("outside", "n2"):
+            world.prober.remove(name)
+
+
+class Resyncs(threading.Thread):
+    """Every proxy writes everything anew, over and over."""
+
+    def __init__(self, proxies):
+        super().__init__(daemon=True)
+        self.proxies, self.stopping, self.n, self.error = proxies, threading.Event(), 0, None
+
+    def run(self):
+        try:
+            while not self.stopping.is_set():
+                for proxy in self.proxies:
+                    proxy.sync()
+                self.n += 1
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+    def stop(self):
+        self.stopping.set()
+        self.join()
+        if self.error:
+            raise self.error
+
+
+def test_43_kube_proxy_writes_over_and_over_and_policy_stays(proxied):
+    world = proxied
+    world.apply(FROM_Y)
+    denied, allowed = flows(world, "z/a", "z/c"), flows(world, "y/b", "y/c")
+    resyncs = Resyncs(world.proxies)
+    with Stream({**denied, **allowed}, rate=100) as stream:
+        wait_for(lambda: all(flow.seen for flow in stream.flows if flow.name in allowed), 5, "the allowed flows")
+        resyncs.start()
+        for number in range(8):  # felix writes, too
+            world.apply(network_policy("x", f"more-{number}", labels(pod="b"), [ingress(peer(labels(n=str(number))))]))
+        wait_for(lambda: resyncs.n >= 5, 30, "some writes of kube-proxy")
+        resyncs.stop()
+        done = stream.stop()
+    for flow in done:
+        if flow.name in denied:
+            assert not flow.seen, f"{flow.name}: {len(flow.seen)} of {flow.sent} denied packets passed"
+        else:
+            assert not flow.lost, f"{flow.name}: {flow.lost} of {flow.sent} allowed packets lost"
+    ask(world, opened(closed(Table(), "*", A_IPS), "y/*", A_IPS), to_services(services=[A_IPS]))
+
+
+# ---- Docker
+DOCKER = """*filter
+:DOCKER - [0:0]
+:DOCKER-BRIDGE - [0:0]
+:DOCKER-CT - [0:0]
+:DOCKER-FORWARD - [0:0]
+:DOCKER-USER - [0:0]
+-A DOCKER ! -i docker0 -o docker0 -j DROP
+-A DOCKER-BRIDGE -o docker0 -j DOCKER
+-A DOCKER-CT -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-FORWARD -j DOCKER-CT
+-A DOCKER-FORWARD -j DOCKER-BRIDGE
+-A DOCKER-FORWARD -i docker0 -j ACCEPT
+-A DOCKER-USER -j RETURN
+COMMIT
+"""
+DOCKER_JUMPS = ("DOCKER-FORWARD", "DOCKER-USER")
+
+
+@pytest.fixture(name="docker")
+def docker_fixture(world):
+    """n1 with Docker's chains and a FORWARD chain whose policy is DROP; docker() is a restart of dockerd."""
+    netns, tools = world.node("n1").netns, [f"iptables-{world.backend}", f"ip6tables-{world.backend}"]
+
+    def restart():
+        for tool in tools:
+            netns.run([f"{tool}-restore", "--noflush", "-w", "10"], input=DOCKER)
+            for target in DOCKER_JUMPS:
+                netns.run([tool, "-w", "10", "-D", "FORWARD", "-j", target], check=False)
+                netns.run([tool, "-w", "10", "-I", "FORWARD", "-j", target])
+            netns.run([tool, "-w", "10", "-P", "FORWARD", "DROP"])
+
+    restart()
+    yield restart
+    for tool in tools:
+        chains = [line[1:].split()[0] for line in DOCKER.splitlines() if line[0] == ":"]
+        lines = ["*filter", ":FORWARD ACCEPT [0:0]", "-F FORWARD", *[f":{chain} - [0:0]" for chain in chains],
+                 *[f"-X {chain}" for chain in chains], "COMMIT", ""]
+        netns.run([f"{tool}-restore", "--noflush", "-w", "10"], input="\n".join(lines))
+    wait_on_top(world)
+
+
+def test_37_pods_work_and_stay_protected_beside_docker(world, docker):
+    world.apply(FROM_Y)
+    wait_on_top(world)
+    world.check(ONLY_Y, world.pairs(protocols=("tcp", "udp")))
+    denied, allowed = flows(world, "z/a", "z/c"), flows(world, "y/b", "y/c")
+    with Stream({**denied, **allowed}, rate=100) as stream:
+        wait_for(lambda: all(flow.seen for flow in stream.flows if flow.name in allowed), 5, "the allowed flows")
+        for _ in range(3):
+            docker()
+            wait_on_top(world)
+        done = stream.stop()
+    for flow in done:
+        assert bool(flow.seen) == (flow.name in allowed), flow.name
+        assert flow.name in denied or not flow.lost, f"{flow.name}: {flow.lost} of {flow.sent} allowed packets lost"
+    assert [line for line in order(world) if "DOCKER-USER" in line], "Docker's jumps stay"
+    world.check(ONLY_Y, world.pairs(protocols=("tcp", "udp")))
+
+
+# ---- firewalls that write everything anew
+def tables_without(world, family, own):
+    """What iptables-save says, without what is ours."""
+    lines = world.node("n1").tables(family, world.backend)
+    return "\n".join([*[line + (" [0:0]" if line[0] == ":" else "") for line in lines if own not in line], ""])
+
+
+def restore_without_ours(world):
+    """iptables-restore of a file that was saved before felix came: everything goes in one commit a table."""
+    for family, tool in ((4, "iptables"), (6, "ip6tables")):
+        world.node("n1").netns.run([f"{tool}-{world.backend}-restore", "-w", "10"],
+                                   input=tables_without(world, family, "cali"))
+
+
+def flush_and_delete(world):
+    """firewalld of old, and an administrator's iptables -F; iptables -X: many commits."""
+    for tool in ("iptables", "ip6tables"):
+        for table in TABLES:
+            for option in ("-F", "-X"):
+                # -X fails where felix was quicker: its chains are in use again.
+                world.node("n1").netns.run([f"{tool}-{world.backend}", "-w", "10", "-t", table, option], check=False)
+
+
+@pytest.mark.parametrize("reload", [restore_without_ours, flush_and_delete])
+def test_37_after_a_reload_of_a_firewall_rules_are_back_at_once(world, reload):
+    """While the kernel holds no rules nobody can enforce any: the packets that pass then are counted. None passes
+    later than the moment the rules are back, and that comes within so many seconds."""
+    world.apply(FROM_Y)
+    node, denied = world.node("n1"), flows(world, "z/a", "z/c")
+    before = node.snapshot()
+    for _ in range(2):
+        with Stream(denied, rate=500) as stream:
+            wait_for(lambda: stream.sent() > 100, 5, "the stream to run")
+            assert not any(flow.seen for flow in stream.flows)
+            start = stream.mark()
+            reload(world)
+            back = wait_for_seconds(lambda: node.snapshot() == before, 10, "our rules to be back")
+            end = stream.mark()
+            wait_for(lambda: stream.sent() > sum(end.values()) + 400, 10, "the stream to go on")
+            done = stream.stop()
+        passed = {flow.name: sorted(flow.seen) for flow in done if flow.seen}
+        gap = max((numbers[-1] - numbers[0] + 1 for numbers in passed.values()), default=0) / 500
+        print(f"{world.backend} {reload.__name__}: rules seen back after {back:.2f} s; passed meanwhile "
+              f"{sum(map(len, passed.values()))} of {sum(end.values()) - sum(start.values())}, within {gap:.2f} s")
+        for name, numbers in passed.items():
+            assert numbers[0] >= start[name] and numbers[-1] <= end[name] + 1, name
+        assert gap < (1 if world.backend == "nft" else 3)
+    world.check(ONLY_Y, world.pairs(protocols=("tcp",)))
+
+
+def wait_for_seconds(condition, deadline, what):
+    start = time.monotonic()
+    wait_for(condition, deadline, what)
+    return time.monotonic() - start
+
+
+# ---- where hooks are
+def test_37_in_append_mode_hooks_stay_behind_others_and_come_back(world):
+    node, tool = world.node("n1"), f"iptables-{world.backend}"
+    foreign = ["-p", "udp", "--dport", "81", "-s", world.ip("z/a"), "-j", "ACCEPT"]
+    world.apply(felix_configuration(chainInsertMode="Append"), FROM_Y)
+    node.restart_felix()
+    node.wait_ready()
+    try:
+        node.netns.run([tool, "-w", "10", "-I", "FORWARD", *foreign])
+        world.settle()
+        wait_for(lambda: "-j cali-FORWARD" not in order(world)[0], 5, "our hook behind theirs")
+        # What somebody accepts ahead of us is accepted: that is what the setting says.
+        world.check(ONLY_Y.copy().allow("z/a", "x/a", "udp", 81, 4), world.pairs(protocols=("udp",)),
+                    has_reference=False, has_explain=False)
+        node.netns.run([tool, "-w", "10", "-F", "FORWARD"])
+        wait_for(lambda: any("-j cali-FORWARD" in line for line in order(world)), 10, "our hooks")
+        world.check(ONLY_Y, world.pairs(protocols=("udp",)))
+        node.netns.run([tool, "-w", "10", "-I", "FORWARD", *foreign])
+    finally:
+        world.remove(felix_configuration(chainInsertMode="Append"))
+        node.restart_felix()
+        node.wait_ready()
+    wait_on_top(world)  # insert mode: theirs is ahead no more
+    world.check(ONLY_Y, world.pairs(protocols=("udp",)))
+    node.netns.run([tool, "-w", "10", "-D", "FORWARD", *foreign])

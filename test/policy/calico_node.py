@@ -1,5 +1,5 @@
-"""What Calico's felix leaves in a node's kernel: chains cali-*, its hooks, its sets. Written out for the pods of a node,
-with ingress closed for one of them but for the members of a set, so that it enforces what is to be taken over.
+"""What Calico's felix leaves in a node's kernel: chains cali-*, its hooks, its sets. Written out for the pods of a
+node, with ingress closed for one of them but for the members of a set, so that it enforces what is taken over.
 
     calico = CalicoNode(node, "legacy")
     calico.lay_down(guarded=pod, peers={4: "cali40s:...", 6: ...}, members=[...])
@@ -7,6 +7,8 @@ with ingress closed for one of them but for the members of a set, so that it enf
 
 import base64
 import hashlib
+
+from lab.node import POOL4, POOL6
 
 # In every kernel that ran Calico; the guarded pod's set comes on top.
 SETS = {4: {"this-host": "hash:ip", "all-hosts-net": "hash:net", "all-vxlan-net": "hash:net",
@@ -59,7 +61,7 @@ class CalicoNode:
             lines += [f"create cali{family}0{name} {kind} {options}" for name, kind in SETS[family].items()]
             lines += [f"create {peers[family]} hash:net {options}", f"create cali{family}t0 hash:net {options}"]
             lines += [f"add {peers[family]} {ip}" for ip in members if (":" in ip) == (family == 6)]
-        pools = (("10.244.0.0/16", 4), ("fd00:10:244::/48", 6))
+        pools = ((POOL4, 4), (POOL6, 6))
         lines += [f"add cali{f}0{name} {net}" for net, f in pools for name in ("all-ipam-pools", "masq-ipam-pools")]
         lines += ["add cali40n:0gone-with-calico 10.244.9.9,tcp:8080", "add cali4t0 10.9.9.0/24"]
         self.node.netns.run(["ipset", "restore"], input="\n".join([*lines, ""]))
@@ -73,8 +75,8 @@ class CalicoNode:
         for ns in sorted({pod.namespace for pod in pods}):
             for chain in (f"cali-pri-kns.{ns}", f"cali-pro-kns.{ns}"):
                 out.chain("filter", chain, f"-j MARK --set-xmark {ACCEPT}", f"-m mark --mark {ACCEPT} -j RETURN")
-        out.chain("filter", "cali-pi-_AguardedAAAAAAAAAAA", f"-m set --match-set {peers} src -j MARK --set-xmark {ACCEPT}",
-                  f"-m mark --mark {ACCEPT} -j RETURN")
+        out.chain("filter", "cali-pi-_AguardedAAAAAAAAAAA",
+                  f"-m set --match-set {peers} src -j MARK --set-xmark {ACCEPT}", f"-m mark --mark {ACCEPT} -j RETURN")
         for pod in pods:
             self._endpoint(out, pod, pod is guarded)
         self._dispatch(out, pods, "from", "-i", "cali-fw-")
@@ -83,7 +85,8 @@ class CalicoNode:
 
     @staticmethod
     def _raw_and_mangle(out):
-        out.chain("raw", "cali-PREROUTING", "-j MARK --set-xmark 0x0/0xf0000", f"-i cali+ -j MARK --set-xmark {SCRATCH}",
+        out.chain("raw", "cali-PREROUTING", "-j MARK --set-xmark 0x0/0xf0000",
+                  f"-i cali+ -j MARK --set-xmark {SCRATCH}",
                   f"-m mark --mark {SCRATCH} -j cali-rpf-skip",
                   f"-m mark --mark {SCRATCH} -m rpfilter --validmark --invert -j DROP",
                   "-m mark --mark 0x0/0x40000 -j cali-from-host-endpoint", f"-m mark --mark {ACCEPT} -j ACCEPT")
@@ -96,8 +99,8 @@ class CalicoNode:
         out.chain("mangle", "cali-PREROUTING", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
                   f"-m mark --mark {ACCEPT} -j ACCEPT", "-j cali-from-host-endpoint",
                   f"-m mark --mark {ACCEPT} -j ACCEPT")
-        out.chain("mangle", "cali-POSTROUTING", f"-m mark --mark {ACCEPT} -j RETURN", "-j MARK --set-xmark 0x0/0xf0000",
-                  "-m conntrack --ctstate DNAT -j cali-to-host-endpoint")
+        out.chain("mangle", "cali-POSTROUTING", f"-m mark --mark {ACCEPT} -j RETURN",
+                  "-j MARK --set-xmark 0x0/0xf0000", "-m conntrack --ctstate DNAT -j cali-to-host-endpoint")
         for name in ("cali-from-host-endpoint", "cali-to-host-endpoint"):
             out.chain("mangle", name)
         out.chain("mangle", "PREROUTING", "-j cali-PREROUTING")
@@ -108,8 +111,9 @@ class CalicoNode:
         out.chain("nat", "cali-PREROUTING", "-j cali-fip-dnat")
         out.chain("nat", "cali-OUTPUT", "-j cali-fip-dnat")
         out.chain("nat", "cali-POSTROUTING", "-j cali-fip-snat", "-j cali-nat-outgoing")
-        out.chain("nat", "cali-nat-outgoing", f"-m set --match-set cali{family}0masq-ipam-pools src -m set ! --match-set "
-                  f"cali{family}0all-ipam-pools dst -j MASQUERADE --random-fully")
+        out.chain("nat", "cali-nat-outgoing",
+                  f"-m set --match-set cali{family}0masq-ipam-pools src -m set ! --match-set cali{family}0all-ipam-pools "
+                  "dst -j MASQUERADE --random-fully")
         for name in ("cali-fip-dnat", "cali-fip-snat"):
             out.chain("nat", name)
         for name in ("PREROUTING", "OUTPUT", "POSTROUTING"):
@@ -146,8 +150,8 @@ class CalicoNode:
                   "-m mark --mark 0x0/0x20000 -j cali-pi-_AguardedAAAAAAAAAAA", f"-m mark --mark {ACCEPT} -j RETURN",
                   '-m comment --comment "End of tier default. Drop if no policies passed packet" '
                   "-m mark --mark 0x0/0x20000 -j DROP"]
-        for chain, profile, rules in (("fw", "pro", ["-p udp -m multiport --dports 4789 -j DROP", "-p ipencap -j DROP"]),
-                                      ("tw", "pri", policy if is_guarded else [])):
+        guard = ["-p udp -m multiport --dports 4789 -j DROP", "-p ipencap -j DROP"]
+        for chain, profile, rules in (("fw", "pro", guard), ("tw", "pri", policy if is_guarded else [])):
             out.chain("filter", f"cali-{chain}-{pod.host_ifname}", *open_, *rules,
                       f"-j cali-{profile}-kns.{pod.namespace}", f"-m mark --mark {ACCEPT} -j RETURN",
                       '-m comment --comment "Drop if no profiles matched" -j DROP')
