@@ -1,7 +1,7 @@
 /* From the name of a pod's interface to the pod's chains, in a tree of two levels over the two
  * characters behind the prefix: a packet passes at most 16 + 16 rules and its own leaf's, and a pod
- * that comes or goes changes one leaf, seldom a second chain (docs/dispatch.md has what that costs,
- * and what others would).
+ * that comes or goes changes one leaf, seldom a second chain (test/bench/dispatch.py measures what
+ * that costs, and what others would).
  *
  * Whatever is not found is dropped, at every level. The chains are equal in both families; all are
  * in the filter table. */

@@ -1,4 +1,4 @@
-"""What a packet of a new connection pays to find its pod's chain, by layout of dispatch (docs/dispatch.md).
+"""What a packet of a new connection pays to find its pod's chain, by layout of dispatch (felix/rules/dispatch.h).
 
 Three namespaces, a - router - b; the router has rules for N pods in each layout, the last of which is b's, and two
 routes through dispatch as a packet between two local pods has. The receiver never answers, so every packet counts as
