@@ -96,6 +96,11 @@ class Evaluator:
                 issues += self.flush()
         return issues + self.flush()
 
+    def told(self):
+        """How many sets, members, and other things felix says are in force."""
+        self.send(told=True)
+        return self.receive()
+
     def judge(self, packets):
         self.send(packets=[[text_of(p.source), text_of(p.destination), *p[2:]] for p in packets])
         return [[answer[0], *(end and end[:3] for end in answer[1:])] for answer in self.receive()]
@@ -109,7 +114,9 @@ class Evaluator:
     def close(self):
         self.process.stdin.close()
         self.process.stdout.close()
-        return self.process.wait(timeout=30)
+        code = self.process.wait(timeout=30)
+        if code:
+            raise RuntimeError(f"policy-eval ended with {code}")
 
     def __enter__(self):
         return self
@@ -228,6 +235,10 @@ def run(count, seed, sample=None, report=print):
                 if found:
                     disagreements.append(explain(case, found, how))
                     report(disagreements[-1])
+            if fresh.told() != moving.told():
+                disagreements.append(f"seed {number}: on the way from the case before something is left or missing: "
+                                     f"sets, members and others {moving.told()}, not {fresh.told()}")
+                report(disagreements[-1])
             compared, verdicts, before = compared + 1, verdicts + 2 * len(packets), case
             if len(disagreements) >= 10:
                 break

@@ -8,12 +8,14 @@
  *     {"flush": true}                    calculates; answers with one line
  *     {"packets": [["10.0.0.1", "10.0.0.2", 6, 40000, 80, 0, 0], ...]}
  *     {"host": "eth0", "packets": [...]}
+ *     {"told": true}
  *
  * A flush is answered by what was found wrong since the last one, as a list of texts. Packets are
  * answered by a list of [is_allowed, [egress], [ingress]]; an end that is not here is null, else
  * [is_allowed, reason, policy, rule]. For a host endpoint it is a list of these for each use
  * (normal, forward, untracked, before DNAT) and direction (ingress, egress), or null when the
- * interface has none.
+ * interface has none. "told" is answered by how many sets, members, and policies, lists and
+ * endpoints together a kernel would hold.
  *
  * The outputs of the calculation are kept as the kernel would keep them; what is evaluated are
  * these copies, so an output that was not told, or told twice, shows as a wrong verdict or as an
@@ -442,6 +444,18 @@ answer_issues(struct eval *eval)
 }
 
 static void
+answer_told(const struct eval *eval)
+{
+    size_t n_members = 0;
+
+    TABLE_FOREACH (eval->sets, entry) {
+        n_members += table_count(table_value(entry));
+    }
+    printf("[%zu, %zu, %zu]\n", table_count(eval->sets), n_members, table_count(eval->told));
+    fflush(stdout);
+}
+
+static void
 take_line(struct eval *eval, struct json_object *line)
 {
     struct json_object *value = NULL;
@@ -458,6 +472,8 @@ take_line(struct eval *eval, struct json_object *line)
     } else if (json_object_object_get_ex(line, "flush", &value)) {
         policy_state_flush(eval->state);
         answer_issues(eval);
+    } else if (json_object_object_get_ex(line, "told", &value)) {
+        answer_told(eval);
     } else if (json_object_object_get_ex(line, "packets", &value)) {
         answer_packets(eval, text_of(line, "host"), value);
     }
