@@ -208,5 +208,6 @@ rules_watch_wrote(struct rules_watch *watch, bool good)
 bool
 rules_watch_is_blind(const struct rules_watch *watch)
 {
-    return watch->spec.backend == IPTABLES_LEGACY || watch->n_own > 0;
+    /* What is being written just now is not missing: whoever wrote it asks again later. */
+    return watch->spec.backend == IPTABLES_LEGACY || (watch->n_own > 0 && !watch->is_writing);
 }
