@@ -12,6 +12,7 @@ import pytest
 
 from felix_nodes import REFRESH, stays
 from lab import Stream, wait_for
+from lab.packets import SO_RCVBUFFORCE
 from policy.flows import CLIENT, SERVER, OpenFlows
 from policy.objects import (calico_policy, egress, global_policy, ingress, labels, network_policy, network_set, peer, port,
                             rule)
@@ -157,6 +158,7 @@ class Ear:
         self.sockets = []
         for family, kind in ((4, socket.AF_INET), (6, socket.AF_INET6)):
             s = pod.netns.socket(kind, socket.SOCK_DGRAM)
+            s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)  # it is read at the end only
             s.bind((pod.ip(family), port_number))
             s.setblocking(False)
             self.sockets.append(s)
