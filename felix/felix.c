@@ -267,8 +267,8 @@ calculate_settings(struct felix *felix)
     }
 }
 
-static void
-want_prefixes(struct set *set, const prefix_vec *prefixes, uint8_t family)
+void
+felix_want_prefixes(struct set *set, const prefix_vec *prefixes, uint8_t family)
 {
     kset_member_vec members = VEC_INIT;
 
@@ -326,55 +326,9 @@ calculate_pools(struct felix *felix)
     node_state_pools(felix->nodes, felix->store, &felix->pools);
     felix->rules_dirty |= had_tunnel != felix->pools.has_tunnel;
     for (size_t i = 0; i < n_families(felix->settings); i++) {
-        want_prefixes(felix->all_pools[i], &felix->pools.all, family_of(i));
-        want_prefixes(felix->masq_pools[i], &felix->pools.masquerade, family_of(i));
+        felix_want_prefixes(felix->all_pools[i], &felix->pools.all, family_of(i));
+        felix_want_prefixes(felix->masq_pools[i], &felix->pools.masquerade, family_of(i));
     }
-}
-
-static const char *
-link_name(const link_vec *links, int index)
-{
-    VEC_FOREACH (links, link) {
-        if (link->index == index) {
-            return link->name;
-        }
-    }
-    return "";
-}
-
-typedef VEC(struct policy_interface) interface_vec;
-
-static void
-add_interface(const struct felix *felix, const char *name, const struct ip *ip,
-              interface_vec *interfaces)
-{
-    const struct felix_settings *settings = felix->settings;
-    struct policy_interface interface = {.ip = *ip};
-
-    if (strncmp(name, settings->interface_prefix, strlen(settings->interface_prefix)) != 0 &&
-        !interface_is_listed(settings->excluded_interfaces, name)) {
-        snprintf(interface.ifname, sizeof interface.ifname, "%s", name);
-        VEC_PUSH(interfaces, interface);
-    }
-}
-
-/* Addresses of the node itself: host endpoints go by them, and pods are open to them. */
-static void
-calculate_interfaces(struct felix *felix)
-{
-    interface_vec found = VEC_INIT;
-    address_vec addresses = VEC_INIT;
-    link_vec links = VEC_INIT;
-
-    if (link_list(felix->netlink, &links, NULL) && address_list(felix->netlink, &addresses, NULL)) {
-        VEC_FOREACH (&addresses, address) {
-            add_interface(felix, link_name(&links, address->index), &address->prefix.ip, &found);
-        }
-        policies_interfaces(felix->policies, found.items, found.n);
-    }
-    VEC_DONE(&found);
-    VEC_DONE(&addresses);
-    VEC_DONE(&links);
 }
 
 static uint32_t
@@ -396,7 +350,7 @@ calculate_node(struct felix *felix)
     const struct node *node = store_get(felix->store, KIND_NODE, felix->node_name);
     struct ip tunnel = felix->pools.has_tunnel ? felix->pools.tunnel_address : (struct ip){0};
 
-    calculate_interfaces(felix);
+    felix_calculate_interfaces(felix);
     identity_update(felix->identity, felix->netlink, node, felix->nodes, &tunnel);
     uint32_t mtu = link_mtu(felix, identity_state(felix->identity)->index4);
     if (mtu > 0) {

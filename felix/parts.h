@@ -75,6 +75,7 @@ struct felix {
     struct desired_pools pools;
     struct policies *policies;
     struct rules_config *rules; /* what policies renders with */
+    bool has_ipvs;              /* kube-proxy works with IPVS here */
     bool rules_dirty;           /* the above has to be made anew */
     bool configuration_dirty;
     bool pools_dirty;
@@ -84,7 +85,7 @@ struct felix {
     struct netlink *netlink;
     struct kset_link *kset;
     struct sets *sets;
-    struct set *hosts4, *all_pools[2], *masq_pools[2], *workload_sets[2];
+    struct set *hosts4, *all_pools[2], *masq_pools[2], *workload_sets[2], *ipvs[2];
     struct endpoints *endpoints;
     struct tunnel tunnel;
     struct iptables *tables[2]; /* IPv4, IPv6 (NULL without) */
@@ -141,6 +142,10 @@ void felix_note_error(struct felix *felix, const struct err *err);
 void felix_apply_endpoints(struct felix *felix);
 bool felix_is_dataplane_good(const struct felix *felix);
 bool felix_can_program(const struct felix *felix);
+void felix_want_prefixes(struct set *set, const prefix_vec *prefixes, uint8_t family);
+
+/* interfaces.c */
+void felix_calculate_interfaces(struct felix *felix);
 
 /* tables.c */
 void tables_detect(struct felix *felix); /* the backend; everything follows by itself */

@@ -264,6 +264,16 @@ policies_set_revoking(struct policies *policies, bool is_on)
 /* ---- from outside -----------------------------------------------------------------------------
  */
 
+static const struct prefix *
+addresses_of(void *owner, const char *ifname, size_t *ret_n)
+{
+    const struct policies *policies = owner;
+    const struct local *local = table_get(policies->locals, ifname);
+
+    *ret_n = local ? local->n_ips : 0;
+    return local ? local->ips : NULL;
+}
+
 struct policies *
 policies_new(const struct policies_spec *spec)
 {
@@ -285,7 +295,7 @@ policies_new(const struct policies_spec *spec)
     policies->spec = *spec;
     policies->state = policy_state_new(&calculation);
     policies->sets = policy_sets_new(spec->sets, spec->ipv6, spec->max_ipset_size);
-    policies->chains = wanted_chains_new(spec->interface_prefix);
+    policies->chains = wanted_chains_new(spec->interface_prefix, addresses_of, policies);
     policies->locals = table_new();
     policies->own_addresses = table_new();
     policies->changed = table_new();
@@ -349,6 +359,7 @@ policies_put_local(struct policies *policies, const char *ifname, const char *ns
     local->n_ips = n;
     local_free(table_put(policies->locals, ifname, local));
     policy_state_put_local(policies->state, ifname, ns, pod, ips, n);
+    wanted_chains_addresses_changed(policies->chains);
 }
 
 void

@@ -31,6 +31,7 @@ define_sets(struct felix *felix)
         uint8_t family = family_of(i);
         felix->all_pools[i] = sets_define(felix->sets, SET_ALL_POOLS, KSET_HASH_NET, family, max);
         felix->masq_pools[i] = sets_define(felix->sets, SET_MASQ_POOLS, KSET_HASH_NET, family, max);
+        felix->ipvs[i] = sets_define(felix->sets, SET_IPVS, KSET_HASH_NET, family, max);
         felix->workload_sets[i] =
             sets_define(felix->sets, SET_WORKLOADS, KSET_HASH_NET_IFACE, family, max);
     }

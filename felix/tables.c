@@ -14,6 +14,7 @@ tables_configure(struct felix *felix)
     struct rules_config *old = felix->rules;
 
     felix->rules = rules_config_new(felix->settings, felix->store, felix->pools.has_tunnel);
+    felix->rules->policy.has_ipvs = felix->has_ipvs;
     policies_configure(felix->policies, &felix->rules->fixed);
     policies_set_revoking(felix->policies, felix->settings->revokes_connections);
     if (felix->rules->warning[0] && (!old || strcmp(old->warning, felix->rules->warning) != 0)) {

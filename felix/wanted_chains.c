@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "felix/rules/dispatch.h"
+#include "felix/rules/ipvs_rules.h"
 #include "lib/base/alloc.h"
 #include "lib/base/table.h"
 
@@ -18,6 +19,7 @@ enum piece_kind {
     PIECE_ENDPOINT,
     PIECE_STATIC,        /* what depends on settings only */
     PIECE_HOST_DISPATCH, /* of the host's own interfaces, written whole */
+    PIECE_IPVS_DISPATCH, /* of pods by their addresses, written whole */
 };
 
 struct chain_place {
@@ -40,11 +42,13 @@ struct wanted_chains {
     VEC(struct piece *) dirty;
     struct dispatch *dispatch;
     size_t n_hosts; /* host endpoints */
-    struct piece fixed, host_dispatch;
+    struct piece fixed, host_dispatch, ipvs_dispatch;
+    wanted_chains_lookup *lookup;
+    void *lookup_owner;
 };
 
 struct wanted_chains *
-wanted_chains_new(const char *workload_prefix)
+wanted_chains_new(const char *workload_prefix, wanted_chains_lookup *lookup, void *owner)
 {
     struct wanted_chains *chains = NEW(struct wanted_chains);
 
@@ -52,6 +56,9 @@ wanted_chains_new(const char *workload_prefix)
     chains->dispatch = dispatch_new(workload_prefix);
     chains->fixed.kind = PIECE_STATIC;
     chains->host_dispatch.kind = PIECE_HOST_DISPATCH;
+    chains->ipvs_dispatch.kind = PIECE_IPVS_DISPATCH;
+    chains->lookup = lookup;
+    chains->lookup_owner = owner;
     return chains;
 }
 
@@ -73,6 +80,7 @@ wanted_chains_free(struct wanted_chains *chains)
         VEC_DONE(&chains->dirty);
         VEC_DONE(&chains->fixed.written);
         VEC_DONE(&chains->host_dispatch.written);
+        VEC_DONE(&chains->ipvs_dispatch.written);
         free(chains);
     }
 }
@@ -147,10 +155,23 @@ wanted_chains_endpoint(struct wanted_chains *chains, const struct policy_endpoin
     note(chains, PIECE_ENDPOINT, endpoint->ifname, is_active ? endpoint : NULL);
     if (endpoint->is_host) {
         count_host(chains, was_active, is_active);
-    } else if (is_active) {
+        return;
+    }
+    if (was_active != is_active) {
+        wanted_chains_addresses_changed(chains);
+    }
+    if (is_active) {
         dispatch_put(chains->dispatch, endpoint->ifname);
     } else {
         dispatch_remove(chains->dispatch, endpoint->ifname);
+    }
+}
+
+void
+wanted_chains_addresses_changed(struct wanted_chains *chains)
+{
+    if (chains->config && chains->config->policy->has_ipvs) {
+        make_dirty(chains, &chains->ipvs_dispatch);
     }
 }
 
@@ -163,6 +184,7 @@ wanted_chains_configure(struct wanted_chains *chains, const struct static_rules_
     }
     make_dirty(chains, &chains->fixed);
     make_dirty(chains, &chains->host_dispatch);
+    make_dirty(chains, &chains->ipvs_dispatch);
 }
 
 /* ---- rendering --------------------------------------------------------------------------------
@@ -197,6 +219,41 @@ render_host_dispatch(const struct rendering *rendering, struct ruleset *set)
     VEC_DONE(&hosts);
 }
 
+/* The same order in every run: a restart that finds them in place writes nothing. */
+static int
+address_order(const void *a, const void *b)
+{
+    const struct pod_address *x = a, *y = b;
+    int order = strcmp(x->ifname, y->ifname);
+
+    return order != 0 ? order : prefix_compare(&x->prefix, &y->prefix);
+}
+
+static void
+render_ipvs_dispatch(const struct rendering *rendering, uint8_t family, struct ruleset *set)
+{
+    const struct wanted_chains *chains = rendering->chains;
+    VEC(struct pod_address) pods = VEC_INIT;
+
+    TABLE_FOREACH (chains->pieces, entry) {
+        const struct piece *piece = table_value(entry);
+        const struct policy_endpoint *endpoint = piece->object;
+        size_t n = 0;
+        if (piece->kind != PIECE_ENDPOINT || !endpoint || endpoint->is_host) {
+            continue;
+        }
+        const struct prefix *prefixes = chains->lookup(chains->lookup_owner, endpoint->ifname, &n);
+        for (size_t i = 0; i < n; i++) {
+            VEC_PUSH(&pods, (struct pod_address){endpoint->ifname, prefixes[i]});
+        }
+    }
+    if (pods.n > 0) {
+        qsort(pods.items, pods.n, sizeof *pods.items, address_order);
+    }
+    ipvs_dispatch_chain(&rendering->policy, family, pods.items, pods.n, set);
+    VEC_DONE(&pods);
+}
+
 static void
 render_piece(const struct rendering *rendering, uint8_t family, const struct piece *piece,
              struct ruleset *set)
@@ -222,6 +279,9 @@ render_piece(const struct rendering *rendering, uint8_t family, const struct pie
         break;
     case PIECE_HOST_DISPATCH:
         render_host_dispatch(rendering, set);
+        break;
+    case PIECE_IPVS_DISPATCH:
+        render_ipvs_dispatch(rendering, family, set);
         break;
     }
 }

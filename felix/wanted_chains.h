@@ -8,7 +8,11 @@
 
 struct wanted_chains;
 
-struct wanted_chains *wanted_chains_new(const char *workload_prefix);
+/* The addresses of a local pod, for dispatch by them; NULL: none are known. */
+typedef const struct prefix *wanted_chains_lookup(void *owner, const char *ifname, size_t *ret_n);
+
+struct wanted_chains *wanted_chains_new(const char *workload_prefix, wanted_chains_lookup *lookup,
+                                        void *owner);
 void wanted_chains_free(struct wanted_chains *chains);
 
 /* New, or its rules changed; borrowed until it is removed. */
@@ -18,6 +22,8 @@ void wanted_chains_list(struct wanted_chains *chains, const struct verdict_list 
                         bool is_active);
 void wanted_chains_endpoint(struct wanted_chains *chains, const struct policy_endpoint *endpoint,
                             bool is_active);
+/* What lookup() answers is another now. */
+void wanted_chains_addresses_changed(struct wanted_chains *chains);
 /* Everything is rendered again; 'config' is borrowed until the next call. */
 void wanted_chains_configure(struct wanted_chains *chains,
                              const struct static_rules_config *config);

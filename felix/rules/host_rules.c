@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "felix/rules/dispatch.h"
+#include "felix/rules/ipvs_rules.h"
 #include "felix/rules/render.h"
 #include "lib/base/alloc.h"
 
@@ -34,8 +35,8 @@ add_hook(const struct policy_rules_config *config, struct ruleset *set, const ch
     ruleset_hook(set, &hook);
 }
 
-static void
-add_clear(const struct policy_rules_config *config, struct chain *chain)
+void
+host_rules_clear(const struct policy_rules_config *config, struct chain *chain)
 {
     AUTO(str) struct str clear = STR_INIT;
 
@@ -44,9 +45,9 @@ add_clear(const struct policy_rules_config *config, struct chain *chain)
 }
 
 /* Packets with the accept bit get the table's allow action. */
-static void
-add_accept_marked(const struct policy_rules_config *config, struct chain *chain,
-                  enum rules_action action)
+void
+host_rules_accept_marked(const struct policy_rules_config *config, struct chain *chain,
+                         enum rules_action action)
 {
     AUTO(str) struct str accepted = STR_INIT;
 
@@ -55,8 +56,9 @@ add_accept_marked(const struct policy_rules_config *config, struct chain *chain,
 }
 
 /* The short path of open connections; 'match' says of which packets. */
-static void
-add_established(const struct policy_rules_config *config, struct chain *chain, const char *match)
+void
+host_rules_established(const struct policy_rules_config *config, struct chain *chain,
+                       const char *match)
 {
     AUTO(str) struct str established = STR_INIT;
     AUTO(str) struct str refused = STR_INIT;
@@ -201,9 +203,9 @@ host_rules_raw_input(const struct policy_rules_config *config, uint8_t family, s
         char not_pods[32];
         snprintf(not_pods, sizeof not_pods, " ! -i %s+", config->workload_prefix);
         add_discovery(family, chain, not_pods);
-        add_clear(config, chain);
+        host_rules_clear(config, chain);
         chain_add(chain, "! -i %s+ -j cali-from-host-endpoint", config->workload_prefix);
-        add_accept_marked(config, chain, RULES_ACCEPT);
+        host_rules_accept_marked(config, chain, RULES_ACCEPT);
     }
 }
 
@@ -213,9 +215,9 @@ raw_output(const struct policy_rules_config *config, uint8_t family, struct rule
     struct chain *chain = ruleset_chain(set, "raw", "cali-OUTPUT");
 
     add_discovery(family, chain, "");
-    add_clear(config, chain);
+    host_rules_clear(config, chain);
     chain_add(chain, "! -o %s+ -j cali-to-host-endpoint", config->workload_prefix);
-    add_accept_marked(config, chain, RULES_ACCEPT);
+    host_rules_accept_marked(config, chain, RULES_ACCEPT);
     add_hook(config, set, "raw", "OUTPUT", "cali-OUTPUT");
 }
 
@@ -230,10 +232,10 @@ mangle_rules(const struct policy_rules_config *config, uint8_t family, struct ru
     snprintf(match, sizeof match, " -i %s+", config->workload_prefix);
     rule_add(chain, match, " -j RETURN");
     rule_add(chain, ESTABLISHED, render_action(config->mangle_allow));
-    add_accept_marked(config, chain, config->mangle_allow);
+    host_rules_accept_marked(config, chain, config->mangle_allow);
     add_discovery(family, chain, "");
     rule_add(chain, "", " -j cali-from-host-endpoint");
-    add_accept_marked(config, chain, config->mangle_allow);
+    host_rules_accept_marked(config, chain, config->mangle_allow);
     add_hook(config, set, "mangle", "PREROUTING", "cali-PREROUTING");
 
     chain = ruleset_chain(set, "mangle", "cali-POSTROUTING");
@@ -241,7 +243,7 @@ mangle_rules(const struct policy_rules_config *config, uint8_t family, struct ru
     rule_add(chain, ESTABLISHED, " -j RETURN");
     snprintf(match, sizeof match, " -o %s+", config->workload_prefix);
     rule_add(chain, match, " -j RETURN");
-    add_clear(config, chain);
+    host_rules_clear(config, chain);
     /* What is only forwarded was judged in FORWARD. */
     rule_add(chain, " -m addrtype --src-type LOCAL -m conntrack --ctstate DNAT",
              " -j cali-to-host-endpoint");
@@ -282,7 +284,7 @@ forward_rules(const struct policy_rules_config *config, struct chain *chain)
         rule_add(chain, str_text(&ipip), " -j DROP");
     }
     if (config->has_host_endpoints) {
-        add_established(config, chain, "");
+        host_rules_established(config, chain, "");
         /* The bit of what raw and mangle accepted is still needed. */
         AUTO(str) struct str clear = STR_INIT;
         render_set_mark(&clear, 0, all_bits(&config->marks) & ~config->marks.accept);
@@ -290,9 +292,9 @@ forward_rules(const struct policy_rules_config *config, struct chain *chain)
         render_match_mark(&not_accepted, 0, config->marks.accept);
         rule_add(chain, str_text(&not_accepted), " -j cali-from-hep-forward");
     } else {
-        add_established(config, chain, from);
-        add_established(config, chain, to);
-        add_clear(config, chain);
+        host_rules_established(config, chain, from);
+        host_rules_established(config, chain, to);
+        host_rules_clear(config, chain);
     }
     rule_add(chain, from, " -j " DISPATCH_FROM);
     rule_add(chain, to, " -j " DISPATCH_TO);
@@ -313,7 +315,8 @@ workload_to_host(const struct policy_rules_config *config, uint8_t family, struc
     for (size_t i = 0; i < ARRAY_LEN(discovery) && family == 6; i++) {
         chain_add(chain, "-p 58 -m icmp6 --icmpv6-type %d -j ACCEPT", discovery[i]);
     }
-    add_established(config, chain, "");
+    host_rules_established(config, chain, "");
+    ipvs_rules_workload_to_host(config, family, chain);
     chain_add(chain, "-j " DISPATCH_FROM);
     if (config->to_host == RULES_DROP || config->to_host == RULES_REJECT) {
         rule_add_deny(chain, config, "", &tag, render_action(config->to_host));
@@ -325,14 +328,15 @@ workload_to_host(const struct policy_rules_config *config, uint8_t family, struc
 void
 host_rules_input(const struct policy_rules_config *config, uint8_t family, struct chain *chain)
 {
+    ipvs_rules_input(config, chain);
     chain_add(chain, "-i %s+ -g cali-wl-to-host", config->workload_prefix);
     if (config->has_host_endpoints) {
         add_discovery(family, chain, "");
-        add_established(config, chain, "");
-        add_accept_marked(config, chain, config->filter_allow);
-        add_clear(config, chain);
+        host_rules_established(config, chain, "");
+        host_rules_accept_marked(config, chain, config->filter_allow);
+        host_rules_clear(config, chain);
         chain_add(chain, "-j cali-from-host-endpoint");
-        add_accept_marked(config, chain, config->filter_allow);
+        host_rules_accept_marked(config, chain, config->filter_allow);
     }
 }
 
@@ -341,15 +345,16 @@ host_rules_output(const struct policy_rules_config *config, uint8_t family, stru
 {
     chain_add(chain, "-o %s+ -m connmark --mark 0x%x/0x%x -g cali-refused", config->workload_prefix,
               config->marks.refused, config->marks.refused);
+    ipvs_rules_output(config, chain);
     chain_add(chain, "-o %s+ -j RETURN", config->workload_prefix);
     if (config->has_host_endpoints) {
         add_discovery(family, chain, "");
-        add_established(config, chain, "");
-        add_accept_marked(config, chain, config->filter_allow);
-        add_clear(config, chain);
+        host_rules_established(config, chain, "");
+        host_rules_accept_marked(config, chain, config->filter_allow);
+        host_rules_clear(config, chain);
         /* The interface is the one from before DNAT: those are judged in mangle POSTROUTING. */
         chain_add(chain, "-m conntrack ! --ctstate DNAT -j cali-to-host-endpoint");
-        add_accept_marked(config, chain, config->filter_allow);
+        host_rules_accept_marked(config, chain, config->filter_allow);
     }
 }
 
@@ -359,8 +364,8 @@ forward_accept(const struct policy_rules_config *config, struct ruleset *set)
     const struct hook hook = {"filter", "FORWARD", "cali-FORWARD-accept", true};
 
     /* Behind everybody's rules, so that a FORWARD chain whose policy is DROP does not hurt. */
-    add_accept_marked(config, ruleset_chain(set, "filter", "cali-FORWARD-accept"),
-                      config->filter_allow);
+    host_rules_accept_marked(config, ruleset_chain(set, "filter", "cali-FORWARD-accept"),
+                             config->filter_allow);
     ruleset_hook(set, &hook);
 }
 
@@ -371,6 +376,7 @@ policy_rules_static(const struct policy_rules_config *config, uint8_t family, st
     drop_chains(config, set);
     workload_to_host(config, family, set);
     service_loops(config, family, set);
+    ipvs_rules_static(config, family, set);
     forward_rules(config, ruleset_chain(set, "filter", "cali-FORWARD"));
     add_hook(config, set, "filter", "FORWARD", "cali-FORWARD");
     forward_accept(config, set);

@@ -7,4 +7,5 @@
 #define SET_ALL_POOLS "all-ipam-pools"   /* enabled pools: not masqueraded towards */
 #define SET_MASQ_POOLS "masq-ipam-pools" /* pools with natOutgoing */
 #define SET_WORKLOADS "wl-net-iface"     /* (pod address, interface): what a pod may send from */
+#define SET_IPVS "all-ipvs-net"          /* addresses on kube-ipvs0 */
 #define TUNNEL_NAME "tunl0"

@@ -30,9 +30,10 @@
 
 struct policy_marks {
     uint32_t accept, pass, refused, matched, block;
+    uint32_t arrived, from_pod; /* of packets that IPVS may send on */
 };
 
-/* Single bits out of the mask, low to high in the order above; five are needed. */
+/* Single bits out of the mask, low to high in the order above; seven are needed. */
 MUST_CHECK bool policy_marks_of_mask(uint32_t mask, struct policy_marks *ret_marks,
                                      struct err *err);
 
@@ -80,6 +81,7 @@ struct policy_rules_config {
     struct rate_limit log_limit;   /* of each Log rule */
     unsigned nflog_group;          /* denied packets are told there; 0: nowhere */
     struct rate_limit nflog_limit; /* of each rule that denies */
+    bool has_ipvs;                 /* kube-proxy in IPVS mode is on the node */
     bool has_host_endpoints;       /* else nothing looks at the host's own traffic */
     const struct failsafe_port *failsafe_in, *failsafe_out;
     size_t n_failsafe_in, n_failsafe_out;

@@ -14,7 +14,7 @@
 bool
 policy_marks_of_mask(uint32_t mask, struct policy_marks *ret_marks, struct err *err)
 {
-    uint32_t bits[5];
+    uint32_t bits[7];
     size_t n = 0;
 
     for (unsigned i = 0; i < 32 && n < ARRAY_LEN(bits); i++) {
@@ -26,7 +26,8 @@ policy_marks_of_mask(uint32_t mask, struct policy_marks *ret_marks, struct err *
         return err_set(err, "mark mask 0x%x has %zu bits, %zu are needed", mask, n,
                        ARRAY_LEN(bits));
     }
-    *ret_marks = (struct policy_marks){bits[0], bits[1], bits[2], bits[3], bits[4]};
+    *ret_marks =
+        (struct policy_marks){bits[0], bits[1], bits[2], bits[3], bits[4], bits[5], bits[6]};
     return true;
 }
 

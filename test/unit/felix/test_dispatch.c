@@ -5,6 +5,7 @@
 
 #include "felix/rules/dispatch.h"
 #include "felix/rules/policy_rules.h"
+#include "felix/rules/ipvs_rules.h"
 #include "felix/rules/static_rules.h"
 #include "lib/base/alloc.h"
 #include "lib/base/table.h"
@@ -385,6 +386,54 @@ neighbours_are_found_whatever_a_host_endpoint_denies(void **state)
     ruleset_done(&set);
 }
 
+static void
+what_ipvs_sends_on_is_judged_in_output(void **state)
+{
+    struct policy_rules_config policy = {.has_ipvs = true};
+    const struct pod_address pods[] = {{"cali1", {{4, {10, 0, 0, 1}}, 32}},
+                                       {"cali2", {{6, {0xfd}}, 128}},
+                                       {"cali3", {{4, {10, 0, 0, 3}}, 32}},
+                                       {"cali 4", {{4, {10, 0, 0, 4}}, 32}}};
+    struct ruleset set;
+
+    (void)state;
+    with_policy(&policy, 6, &set);
+    ipvs_dispatch_chain(&policy, 6, pods, ARRAY_LEN(pods), &set);
+    assert_chain(&set, "filter", "cali-INPUT",
+                 "! -i lo -j MARK --set-xmark 0x200000/0x600000\n"
+                 "-i cali+ -j MARK --set-xmark 0x400000/0x400000\n"
+                 "-i cali+ -g cali-wl-to-host\n");
+    assert_chain(&set, "filter", "cali-OUTPUT",
+                 "-o cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+                 "-m mark --mark 0x200000/0x200000 -g cali-ipvs\n"
+                 "-o cali+ -j RETURN\n");
+    assert_chain(&set, "filter", "cali-ipvs",
+                 "-m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+                 "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+                 "-m conntrack --ctstate INVALID -j DROP\n"
+                 "-j MARK --set-xmark 0x0/0x1b0000\n"
+                 "-m mark --mark 0x400000/0x400000 -j cali-ipvs-from\n"
+                 "-o cali+ -j cali-to-wl-dispatch\n"
+                 "-m mark --mark 0x10000/0x10000 -j ACCEPT\n");
+    assert_chain(&set, "filter", "cali-ipvs-from",
+                 "-s fd00::/128 -g cali-fw-cali2\n"
+                 "-g cali-unknown-from\n");
+    assert_chain(&set, "nat", "cali-INPUT",
+                 "-m mark --mark 0x400000/0x400000 -m set --match-set cali60all-ipvs-net dst"
+                 " -j CONNMARK --set-xmark 0x40000/0x40000\n");
+    ruleset_done(&set);
+    with_policy(&policy, 4, &set);
+    ipvs_dispatch_chain(&policy, 4, pods, ARRAY_LEN(pods), &set);
+    const struct chain *chain = find_chain(&set, "filter", "cali-wl-to-host");
+    assert_string_equal(chain->rules.items[3],
+                        "-m set --match-set cali40all-ipvs-net dst -j RETURN");
+    assert_chain(&set, "filter", "cali-ipvs-from",
+                 "-s 10.0.0.1/32 -g cali-fw-cali1\n"
+                 "-s 10.0.0.3/32 -g cali-fw-cali3\n"
+                 "-g cali-unknown-from\n");
+    ruleset_done(&set);
+}
+
 int
 main(void)
 {
@@ -395,6 +444,7 @@ main(void)
         cmocka_unit_test(without_host_endpoints_only_pods_are_looked_at),
         cmocka_unit_test(settings_change_what_is_done),
         cmocka_unit_test(host_endpoints_are_dispatched_in_every_table),
+        cmocka_unit_test(what_ipvs_sends_on_is_judged_in_output),
         cmocka_unit_test(neighbours_are_found_whatever_a_host_endpoint_denies),
     };
 

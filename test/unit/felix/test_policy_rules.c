@@ -649,9 +649,10 @@ marks_and_rates_are_checked(void **state)
     assert_true(policy_marks_of_mask(0xffff0000, &marks, NULL));
     assert_int_equal(marks.accept, 0x10000);
     assert_int_equal(marks.block, 0x100000);
-    assert_true(policy_marks_of_mask(0x80402011, &marks, NULL));
-    assert_int_equal(marks.block, 0x80000000);
-    assert_false(policy_marks_of_mask(0xf, &marks, NULL));
+    assert_true(policy_marks_of_mask(0x80402017, &marks, NULL));
+    assert_int_equal(marks.block, 0x2000);
+    assert_int_equal(marks.from_pod, 0x80000000);
+    assert_false(policy_marks_of_mask(0x3f, &marks, NULL));
     assert_true(rate_limit_parse("10/minute", &limit, NULL));
     assert_int_equal(limit.n, 10);
     assert_string_equal(limit.unit, "minute");

@@ -13,6 +13,7 @@
 #include "felix/rules/dispatch.h"
 #include "felix/rules/policy_rules.h"
 #include "felix/rules/rules_state.h"
+#include "felix/rules/ipvs_rules.h"
 #include "felix/rules/static_rules.h"
 #include "lib/base/alloc.h"
 #include "test/unit/cmocka.h"
@@ -251,6 +252,8 @@ add_lists(struct everything *all, uint8_t family, struct ruleset *set)
         }
     }
     host_dispatch_chains(&all->config, hosts, ARRAY_LEN(hosts), set);
+    const struct pod_address pod = {"cali0f", {{family, {10, 0, 0, 1}}, family == 4 ? 32 : 128}};
+    ipvs_dispatch_chain(&all->config, family, &pod, 1, set);
 }
 
 static void
@@ -328,6 +331,7 @@ check_all(const char *backend)
     for (unsigned i = 0; i < 4; i++) {
         all.config.has_host_endpoints = i % 2 == 1;
         all.config.is_append_mode = i >= 2;
+        all.config.has_ipvs = i % 2 == 0;
         all.config.filter_allow = all.config.mangle_allow = allow[i / 2];
         all.config.deny = i % 2 ? RULES_REJECT : RULES_DROP;
         all.config.to_host = to_host[i];

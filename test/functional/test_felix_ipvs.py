@@ -1,0 +1,178 @@
+"""Policy beside kube-proxy in IPVS mode, item 43 of docs/PARITY.md. Needs the ip_vs module and ipvsadm, so it runs in
+the test machine."""
+
+import pytest
+
+from felix_nodes import NO_REFRESH
+from lab import wait_for
+from lab.topology import OUTSIDE4, OUTSIDE6
+from policy.objects import egress, felix_configuration, ingress, labels, network_policy, peer
+from policy.prober import FAMILIES, Place, Probe
+from policy.tables import Table
+from policy.world import World
+
+pytestmark = pytest.mark.ipip
+
+A = labels(pod="a")
+A_IPS, C_IPS = ({4: f"10.96.0.{n}", 6: f"fd00:10:96::{n}"} for n in (10, 12))
+SOURCES = ("x/a", "x/b", "x/c", "y/b", "y/c", "z/a")
+NODE_PORT = 30080
+HOST_PORT = 8022
+
+
+class Ipvs:
+    """What kube-proxy sets up on a node: kube-ipvs0, virtual servers, and masquerading of what asked itself."""
+
+    def __init__(self, world, node):
+        self.world, self.node = world, node
+
+    def up(self, services):
+        """`services`: [({family: address}, key of the pod)]"""
+        netns, node = self.node.netns, self.node
+        netns.run(["ip", "link", "add", "kube-ipvs0", "type", "dummy"])
+        lines = []
+        for ips, key in services:
+            for family in FAMILIES:
+                netns.run(["ip", "address", "add", f"{ips[family]}/{32 if family == 4 else 128}", "dev", "kube-ipvs0",
+                           *(["nodad"] if family == 6 else [])])
+                lines += self.servers(ips[family], 80, self.world.ip(key, family))
+        for family, own in ((4, node.ip4), (6, node.ip6)):
+            lines += self.servers(own, NODE_PORT, self.world.ip("x/a", family))
+        netns.run(["ipvsadm", "-R"], input="\n".join([*lines, ""]))
+        with netns.entered():
+            with open("/proc/sys/net/ipv4/vs/conntrack", "w", encoding="ascii") as file:
+                file.write("1")
+        for family, tool in ((4, "iptables"), (6, "ip6tables")):
+            for own in (self.world.ip(key, family) for _, key in services):
+                netns.run([f"{tool}-{self.world.backend}", "-w", "10", "-t", "nat", "-A", "POSTROUTING", "-s", own,
+                           "-d", own, "-j", "MASQUERADE"])
+        return self
+
+    @staticmethod
+    def servers(address, port, target):
+        def end(ip, number):
+            return f"[{ip}]:{number}" if ":" in ip else f"{ip}:{number}"
+
+        lines = []
+        for option in ("-t", "-u"):
+            lines += [f"-A {option} {end(address, port)} -s rr",
+                      f"-a {option} {end(address, port)} -r {end(target, 80)} -m -w 1"]
+        return lines
+
+    def down(self):
+        self.node.netns.run(["ipvsadm", "-C"])
+        self.node.netns.run(["ip", "link", "del", "kube-ipvs0"])
+
+
+@pytest.fixture(name="world", scope="module", params=["nft", "legacy"])
+def world_fixture(request):
+    with World(request.param, settings=NO_REFRESH) as world:
+        world.start_nodes()
+        world.populate()
+        world.before = {node.name: node.snapshot() for node in world.nodes.values()}
+        # A pod that asks a node port is judged as one that asks the node, too.
+        world.client.create(felix_configuration(defaultEndpointToHostAction="Return"))
+        world.settle()
+        for node in world.nodes.values():
+            Ipvs(world, node).up([(A_IPS, "x/a"), (C_IPS, "x/c")])
+        wait_for(lambda: all(is_noticed(world, node) for node in world.nodes.values()), 15, "felix to notice IPVS")
+        world.settle()
+        yield world
+
+
+def is_noticed(world, node):
+    return all(":cali-ipvs-from -" in "\n".join(node.own_rules(f, world.backend)) for f in FAMILIES) and len(
+        node.set_members("cali40all-ipvs-net")) == 2
+
+
+@pytest.fixture(autouse=True)
+def clean(world):
+    yield
+    world.reset()
+
+
+def to_services(sources=SOURCES, services=(A_IPS, C_IPS), port=80):
+    return [Probe(source, ips[family], protocol, port, family) for source in sources for ips in services
+            for protocol in ("tcp", "udp") for family in FAMILIES]
+
+
+def say(table, verdict, source, ips):
+    for address in ips.values():
+        getattr(table, verdict)(source, address)
+    return table
+
+
+def ask(world, table, probes):
+    return world.check(table, probes, has_reference=False, has_explain=False)
+
+
+def test_43_services_through_ipvs_are_judged_by_what_is_behind_them(world):
+    result = ask(world, Table(), to_services())
+    for probe, who in result.who.items():
+        assert who == ("x/a" if probe.target in A_IPS.values() else "x/c"), (probe, who)
+    world.apply(network_policy("y", "to-a", None, None, [egress(
+        peer(labels(pod="a"), labels(ns="x")), peer(cidr=f"{C_IPS[4]}/32"), peer(cidr=f"{C_IPS[6]}/128"))], ["Egress"]))
+    ask(world, say(Table(), "deny", "y/*", C_IPS), to_services())
+    world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]),
+                network_policy("x", "c-from-z", labels(pod="c"), [ingress(peer(namespaces=labels(ns="z")))]))
+    table = say(say(Table(False), "allow", "z/*", C_IPS), "allow", "y/*", A_IPS)
+    ask(world, table, to_services())
+    world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")), peer(A))]))
+    ask(world, say(table, "allow", "x/a", A_IPS), to_services())
+    # A pod that comes later is known by its address, too.
+    pod = world.add_pod("y", "late", world.node("n1"))
+    try:
+        ask(world, Table(False).allow("y/late", list(A_IPS.values())), to_services(["y/late"]))
+    finally:
+        world.del_pod(pod)
+
+
+def test_43_clients_of_node_ports_through_ipvs_meet_the_pods_policy(world):
+    n1, outside = world.node("n1"), Place("outside", world.outside, {4: OUTSIDE4, 6: OUTSIDE6})
+    world.prober.add(outside, listens=False)
+    try:
+        probes = [Probe(source, {4: n1.ip4, 6: n1.ip6}[family], protocol, NODE_PORT, family)
+                  for source in ("outside", "y/b", "z/c") for protocol in ("tcp", "udp") for family in FAMILIES]
+        ask(world, Table(), probes)
+        world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]))
+        ask(world, Table(False).allow("y/b"), probes)
+    finally:
+        world.prober.remove("outside")
+
+
+def test_43_what_ipvs_does_not_take_never_reaches_the_node(world):
+    """A service's address at a port the node itself listens on: the pod's egress does not allow the node."""
+    node = world.node("n1")
+    world.prober.add(Place("host", node.netns, A_IPS), listens=False)
+    with node.netns.entered():
+        for family in FAMILIES:
+            world.prober._listen_tcp(world.prober.places["host"], family, HOST_PORT)  # pylint: disable=protected-access
+    try:
+        probes = [p for p in to_services(["y/b", "x/a"], [A_IPS], HOST_PORT) if p.protocol == "tcp"]
+        ask(world, Table(False), probes)
+    finally:
+        world.prober.remove("host")
+
+
+def test_43_the_node_reaches_its_pods_and_pods_each_other(world):
+    world.apply(network_policy("x", "deny", A))
+    n1 = world.node("n1")
+    world.prober.add(n1, listens=False)
+    try:
+        ask(world, Table(), world.pairs(["n1"], ["x/a"], protocols=("tcp", "udp")))
+        world.check(Table().deny(to="x/a"), world.pairs([p.key for p in world.pods()], [p.key for p in world.pods()],
+                                                        protocols=("tcp",)))
+    finally:
+        world.prober.remove("n1")
+
+
+def test_43_ipvs_that_goes_is_noticed(world):
+    node = world.node("n1")
+    for each in world.nodes.values():
+        Ipvs(world, each).down()
+
+    def own():
+        return [line for f in FAMILIES for line in node.own_rules(f, world.backend) if "ipvs" in line]
+
+    wait_for(lambda: not own(), 15, lambda: f"the rules to go: {own()}")
+    world.check(Table(), world.pairs(protocols=("tcp",)))
