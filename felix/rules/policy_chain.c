@@ -63,6 +63,7 @@ kind_of(const struct policy *policy)
 {
     switch (policy->origin) {
     case POLICY_KUBERNETES:
+        return policy->is_staged ? "StagedKubernetesNetworkPolicy" : "NetworkPolicy";
     case POLICY_NAMESPACED:
         return policy->is_staged ? "StagedNetworkPolicy" : "NetworkPolicy";
     case POLICY_CLUSTER:

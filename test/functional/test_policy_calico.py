@@ -435,13 +435,31 @@ def rules_of(world, node="n1", family=4):
     return world.node(node).netns.run([f"{tool}-{world.backend}-save"])
 
 
+def test_20_a_policy_that_is_needed_on_every_node_is_written_where_no_pod_needs_it(world):
+    def is_written():
+        return "Policy early ingress" in rules_of(world)
+
+    early = global_policy("early", "never == 'there'", [rule("Allow", protocol="TCP")])
+    world.apply(early)
+    assert not is_written()
+    early["spec"]["performanceHints"] = ["AssumeNeededOnEveryNode"]
+    world.apply(early)
+    wait_for(is_written, 5, lambda: f"the policy's chain: {rules_of(world)}")
+    world.check_open()
+    world.remove(early)
+    wait_for(lambda: not is_written(), 5, "the chain to go")
+
+
 def test_22_annotations_of_rules_and_hostile_text_become_harmless_comments(world):
     hostile = 'quote" \'x\' $(reboot) `id` \n-j ACCEPT ünïcode \\ end'
     world.apply(calico_policy("x", "noted", A, [
         {**from_(B), "metadata": {"annotations": {"why": "because", "note": hostile}}},
         {"action": "Deny", "metadata": {"annotations": {"k" * 200: "v" * 400}}}]))
     world.check(Table().deny(to="x/a").allow("x/b", "x/a"))
-    assert "reboot)" not in rules_of(world).replace("_reboot_", "")
+    rules = rules_of(world)
+    assert "reboot)" not in rules.replace("_reboot_", "")
+    comments = [line for line in rules.splitlines() if "Policy x/noted ingress" in line]
+    assert any("why_because" in line and "reboot" in line for line in comments), comments
 
 
 def test_23_the_log_action_counts_and_goes_on(world):
