@@ -166,6 +166,18 @@ def test_43_the_node_reaches_its_pods_and_pods_each_other(world):
         world.prober.remove("n1")
 
 
+def test_43_a_restart_beside_ipvs_leaves_everything_as_it_is(world):
+    node = world.node("n1")
+    world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]))
+    before = node.snapshot()
+    node.restart_felix()
+    node.wait_ready(60)
+    world.settle(30)
+    assert node.snapshot() == before
+    assert node.metric("felix_iptables_restore_calls") == 0, "nothing had to be written"
+    ask(world, say(Table(False), "allow", "y/*", A_IPS), to_services(services=[A_IPS]))
+
+
 def test_43_ipvs_that_goes_is_noticed(world):
     node = world.node("n1")
     for each in world.nodes.values():
