@@ -81,7 +81,7 @@ promise(struct felix *felix, const struct waiting *waiting, uint64_t waited_ms)
 void
 requests_answer(struct felix *felix)
 {
-    uint64_t now = clock_monotonic_ms();
+    uint64_t now = clock_monotonic_ms(), look_again_ms = UINT64_MAX;
     size_t i = 0;
 
     while (i < felix->waiting.n) {
@@ -94,9 +94,16 @@ requests_answer(struct felix *felix)
         }
         if (is_done || waited_ms >= WAITING_MAX_MS) {
             VEC_REMOVE_SWAP(&felix->waiting, i);
-        } else {
-            i++;
+            continue;
         }
+        if (!waiting->is_wanted && waited_ms < UNKNOWN_MAX_MS &&
+            UNKNOWN_MAX_MS - waited_ms < look_again_ms) {
+            look_again_ms = UNKNOWN_MAX_MS - waited_ms;
+        }
+        i++;
+    }
+    if (look_again_ms != UINT64_MAX) {
+        kick_later(&felix->flush, look_again_ms);
     }
 }
 

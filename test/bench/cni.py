@@ -68,6 +68,10 @@ def run(report):
         raise RuntimeError(f"{PTP} is missing; `make deps` installs it")
     with Host("cni") as host:
         host.own_node()
+        # cni-bench's pods, as the runtime has them from the API; felix would wait for those it does not know.
+        host.api.client.load([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench"}}] + [
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "bench", "name": f"pod{i}"},
+             "spec": {"nodeName": "n1", "containers": [{"name": "main", "image": "x"}]}} for i in range(ALONE)])
         host.felix()
         wait_until(lambda: "NetworkUnavailable=False" in host.log("canal-felix"), 30, "felix to be ready")
         ours_config, ptp_config = configs(host)

@@ -35,11 +35,11 @@ def known_pod(node, name, namespace="default"):
 
 
 class Sandbox:
-    """A container as the runtime knows it: an ID, a namespace, a pod's name. With `defer` the caller makes
-    the namespace, many in one go."""
+    """A container as the runtime knows it: an ID, a namespace, a pod's name, which the API knows unless `known`
+    says no (felix then waits for the object). With `defer` the caller makes the namespace, many in one go."""
 
     def __init__(self, node, name, container_id=None, namespace="default", netns=None,
-                 defer=False):
+                 defer=False, known=True):
         self.node = node
         self.name = name
         self.namespace = namespace
@@ -49,6 +49,8 @@ class Sandbox:
         self.host_ifname = ifname_of(namespace, name)
         if netns is None and not defer:
             node.lab.add_namespaces([self.netns])
+        if known and node.lab.api.is_up:
+            node.lab.api.apply(known_pod(node, name, namespace))
 
     def env(self, command, **extra):
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "CNI_COMMAND": command,

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from cni_plugin import (NETWORK, PLUGIN, VERSIONS, CniError, Plugin, Sandbox, ips, known_pod, one_node,
+from cni_plugin import (NETWORK, PLUGIN, VERSIONS, CniError, Plugin, Sandbox, ips, one_node,
                         write_file)
 from lab import Netns, probe, wait_for
 
@@ -108,30 +108,20 @@ def test_a_pod_is_wired_as_calico_wires_it(plugin, sandbox, node):
     assert plugin.files() == {ip: (box.container_id, "eth0") for ip in ips(result)}
 
 
-def test_pods_reach_each_other_over_both_families_at_once(plugin, sandbox, cluster, node):
+def test_pods_reach_each_other_over_both_families_at_once(plugin, sandbox):
     one, two = sandbox("one"), sandbox("two")
-    for box in (one, two):
-        cluster.api.create(known_pod(node, box.name))
-    try:
-        plugin.add(one)
-        result = plugin.add(two)
-        for ip in ips(result):
-            assert reaches(one.netns, ip), ip
-    finally:
-        for box in (one, two):
-            cluster.api.delete("Pod", box.name, "default")
+    plugin.add(one)
+    result = plugin.add(two)
+    for ip in ips(result):
+        assert reaches(one.netns, ip), ip
 
 
-def test_a_pod_the_api_does_not_know_is_closed(plugin, sandbox, cluster, node):
+def test_a_pod_the_api_does_not_know_is_closed(plugin, sandbox):
     """Nobody can say which policy is its."""
-    one, two = sandbox("one"), sandbox("two")
-    cluster.api.create(known_pod(node, one.name))
-    try:
-        plugin.add(one)
-        for ip in ips(plugin.add(two)):
-            assert not probe({1: (one.netns, ip)}, deadline=1.0, tries=3)[1], ip
-    finally:
-        cluster.api.delete("Pod", one.name, "default")
+    one, two = sandbox("one"), sandbox("stranger", known=False)
+    plugin.add(one)
+    for ip in ips(plugin.add(two)):
+        assert not probe({1: (one.netns, ip)}, deadline=1.0, tries=3)[1], ip
 
 
 def test_forwarding_in_the_pod_is_for_who_asks(plugin, sandbox):
