@@ -159,7 +159,13 @@ def test_drops_are_followed_with_policy_and_pods(world):
     text = canalctl(node, "drops")
     assert re.search(r"udp x/c \(.*\) > x/a \(.*:80\): ingress denied by NetworkPolicy.projectcalico.org x/closed, "
                      r"rule 1\n", text)
-    assert '"policy":"NetworkPolicy.projectcalico.org x/closed"' in node.log(), "the log has it, too"
+
+    def is_logged():
+        """The log takes so many drops a second; other tests' may have been in front."""
+        send(world.pod("x/c"), world.ip("x/a"), 1)
+        return '"policy":"NetworkPolicy.projectcalico.org x/closed"' in node.log()
+
+    wait_for(is_logged, 15, "the log to have it, too", interval=0.5)
 
 
 def counted(node, name, direction="ingress"):

@@ -3,6 +3,7 @@ same bytes as before, on both backends, and what policy denies stays denied whil
 
 felix finds scripts in front of the real tools on its PATH, which count, fail and wait when a test says so."""
 
+import contextlib
 import fcntl
 import os
 import random
@@ -114,12 +115,21 @@ def node_fixture(world):
 def kept_processes(node):
     """Pids of the iptables-restore processes felix keeps."""
     children = Path(f"/proc/{node.felix.pid}/task/{node.felix.pid}/children").read_text().split()
-    return [int(pid) for pid in children if "restore" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return [int(pid) for pid in children if "restore" in command_line(pid)]
+
+
+def command_line(pid):
+    """Empty when it has just ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def end_kept(node):
     for pid in kept_processes(node):
-        os.kill(pid, 9)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 9)
     wait_for(lambda: not kept_processes(node), 5, "the kept processes to end")
 
 
