@@ -127,6 +127,7 @@ static struct prefix excepted[] = {{{4, {10, 1, 0, 0}}, 16},
                                    {{4, {10, 2, 0, 0}}, 16},
                                    {{6, {0xfd, 0, 2}}, 24}};
 static struct port_range many[20];
+static char policy_name[] = "ünd \"böse\"\\", tier_name[] = "default";
 static char *names[] = {(char[]){"http"}, (char[]){"metrics"}};
 static char selector[] = "role == \"web\"";
 
@@ -188,8 +189,8 @@ fill(struct everything *all)
         }
         for (unsigned kind = 0; kind < 4; kind++) {
             all->policies[action][kind] = (struct policy){.origin = POLICY_GLOBAL,
-                                                          .name = (char[]){"ünd \"böse\"\\"},
-                                                          .tier = (char[]){"default"},
+                                                          .name = policy_name,
+                                                          .tier = tier_name,
                                                           .applies_ingress = true,
                                                           .applies_egress = true,
                                                           .is_staged = kind == 1,
