@@ -29,7 +29,6 @@ struct policies {
     struct policy_state *state;
     struct policy_sets *sets;
     struct wanted_chains *chains;
-    const struct static_rules_config *config;
     struct table *locals;        /* workload interface -> struct local */
     struct table *own_addresses; /* struct ip -> anything */
     struct table *changed;       /* ids of policies whose rules changed in this flush */
@@ -37,7 +36,6 @@ struct policies {
     struct revoke *revoke;
     struct kick judging;
     bool is_revoking;
-    struct policies_stats stats;
 };
 
 /* ---- whose connections are judged again -------------------------------------------------------
@@ -223,9 +221,6 @@ on_judged(void *owner, const struct revoke_report *report, const struct err *err
 {
     struct policies *policies = owner;
 
-    policies->stats.n_refused += report->n_refused;
-    policies->stats.n_judgings++;
-    policies->stats.judging_us += report->us;
     if (err) {
         log_error_every(60, "open connections cannot be judged: %s; trying again", err->text);
         kick_later(&policies->judging, REVOKE_RETRY_MS);
@@ -384,7 +379,6 @@ policies_interfaces(struct policies *policies, const struct policy_interface *in
 void
 policies_configure(struct policies *policies, const struct static_rules_config *config)
 {
-    policies->config = config;
     revoke_set_bit(policies->revoke, config->policy->marks.refused);
     wanted_chains_configure(policies->chains, config);
 }
@@ -431,13 +425,4 @@ bool
 policies_knows_pod(const struct policies *policies, const char *ifname)
 {
     return policy_state_knows_pod(policies->state, ifname);
-}
-
-struct policies_stats
-policies_stats(const struct policies *policies)
-{
-    struct policies_stats stats = policies->stats;
-
-    stats.n_sets = policy_sets_count(policies->sets);
-    return stats;
 }

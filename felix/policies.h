@@ -69,11 +69,3 @@ struct evaluate_sets policies_evaluate_sets(const struct policies *policies);
 /* Both ends of a packet as this node knows them. */
 struct flow_ends policies_flow_ends(const struct policies *policies, const struct packet *packet);
 bool policies_is_own_address(const struct policies *policies, const struct ip *ip);
-
-struct policies_stats {
-    uint64_t n_refused;  /* connections that were ended */
-    uint64_t n_judgings; /* runs over the table of connections */
-    uint64_t judging_us; /* what they took, all in all */
-    size_t n_sets;
-};
-struct policies_stats policies_stats(const struct policies *policies);

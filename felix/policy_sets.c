@@ -81,9 +81,3 @@ policy_sets_member(struct policy_sets *policy_sets, const struct policy_set *set
         set_unwant(of_family, &in_kernel);
     }
 }
-
-size_t
-policy_sets_count(const struct policy_sets *policy_sets)
-{
-    return table_count(policy_sets->pairs);
-}

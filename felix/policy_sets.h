@@ -15,4 +15,3 @@ void policy_sets_remove(struct policy_sets *policy_sets, const struct policy_set
 /* Members of sets that were not put are ignored. */
 void policy_sets_member(struct policy_sets *policy_sets, const struct policy_set *set,
                         const struct policy_set_member *member, bool is_added);
-size_t policy_sets_count(const struct policy_sets *policy_sets);
