@@ -32,20 +32,6 @@ as_number_decode(struct json_object *json, struct bgp_configuration *config, str
     return true;
 }
 
-static bool
-prefixes_equal(const struct prefix *a, size_t n_a, const struct prefix *b, size_t n_b)
-{
-    if (n_a != n_b) {
-        return false;
-    }
-    for (size_t i = 0; i < n_a; i++) {
-        if (!prefix_equal(&a[i], &b[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* A list of {cidr: ...}; bad items are reported and left out. */
 static void
 cidrs_decode(struct json_object *json, const char *path, struct prefix **ret_cidrs, size_t *ret_n,

@@ -123,14 +123,7 @@ network_set_equal(const void *one, const void *other)
 {
     const struct network_set *a = one, *b = other;
 
-    if (!text_equal(a->ns, b->ns) || !text_equal(a->name, b->name) ||
-        !labels_equal(&a->labels, &b->labels) || a->n_nets != b->n_nets) {
-        return false;
-    }
-    for (size_t i = 0; i < a->n_nets; i++) {
-        if (!prefix_equal(&a->nets[i], &b->nets[i])) {
-            return false;
-        }
-    }
-    return true;
+    return text_equal(a->ns, b->ns) && text_equal(a->name, b->name) &&
+           labels_equal(&a->labels, &b->labels) &&
+           prefixes_equal(a->nets, a->n_nets, b->nets, b->n_nets);
 }

@@ -239,20 +239,14 @@ node_equal(const void *one, const void *other)
 {
     const struct node *a = one, *b = other;
 
-    if (a->n_pod_cidrs != b->n_pod_cidrs || a->asn != b->asn || !text_equal(a->name, b->name) ||
-        !text_equal(a->rr_cluster_id, b->rr_cluster_id) ||
-        !prefix_equal(&a->bgp_ip4, &b->bgp_ip4) || !prefix_equal(&a->bgp_ip6, &b->bgp_ip6) ||
-        !ip_equal(&a->internal_ip4, &b->internal_ip4) ||
-        !ip_equal(&a->internal_ip6, &b->internal_ip6) ||
-        !ip_equal(&a->ipip_tunnel_ip, &b->ipip_tunnel_ip)) {
-        return false;
-    }
-    for (size_t i = 0; i < a->n_pod_cidrs; i++) {
-        if (!prefix_equal(&a->pod_cidrs[i], &b->pod_cidrs[i])) {
-            return false;
-        }
-    }
-    return labels_equal(&a->labels, &b->labels);
+    return a->asn == b->asn && text_equal(a->name, b->name) &&
+           text_equal(a->rr_cluster_id, b->rr_cluster_id) &&
+           prefix_equal(&a->bgp_ip4, &b->bgp_ip4) && prefix_equal(&a->bgp_ip6, &b->bgp_ip6) &&
+           ip_equal(&a->internal_ip4, &b->internal_ip4) &&
+           ip_equal(&a->internal_ip6, &b->internal_ip6) &&
+           ip_equal(&a->ipip_tunnel_ip, &b->ipip_tunnel_ip) &&
+           prefixes_equal(a->pod_cidrs, a->n_pod_cidrs, b->pod_cidrs, b->n_pod_cidrs) &&
+           labels_equal(&a->labels, &b->labels);
 }
 
 struct prefix

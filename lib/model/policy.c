@@ -57,20 +57,6 @@ policy_free(void *object)
 }
 
 static bool
-nets_equal(const struct prefix *a, size_t n_a, const struct prefix *b, size_t n_b)
-{
-    if (n_a != n_b) {
-        return false;
-    }
-    for (size_t i = 0; i < n_a; i++) {
-        if (!prefix_equal(&a[i], &b[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool
 ports_equal(const struct port_range *a, size_t n_a, const struct port_range *b, size_t n_b)
 {
     if (n_a != n_b) {
@@ -87,8 +73,8 @@ ports_equal(const struct port_range *a, size_t n_a, const struct port_range *b, 
 static bool
 peer_equal(const struct rule_peer *a, const struct rule_peer *b)
 {
-    return a->has_nets == b->has_nets && nets_equal(a->nets, a->n_nets, b->nets, b->n_nets) &&
-           nets_equal(a->not_nets, a->n_not_nets, b->not_nets, b->n_not_nets) &&
+    return a->has_nets == b->has_nets && prefixes_equal(a->nets, a->n_nets, b->nets, b->n_nets) &&
+           prefixes_equal(a->not_nets, a->n_not_nets, b->not_nets, b->n_not_nets) &&
            text_equal(a->selector, b->selector) && text_equal(a->not_selector, b->not_selector) &&
            ports_equal(a->ports, a->n_ports, b->ports, b->n_ports) &&
            texts_equal(a->named_ports, a->n_named_ports, b->named_ports, b->n_named_ports) &&

@@ -96,6 +96,20 @@ prefix_equal(const struct prefix *a, const struct prefix *b)
 }
 
 bool
+prefixes_equal(const struct prefix *a, size_t n_a, const struct prefix *b, size_t n_b)
+{
+    if (n_a != n_b) {
+        return false;
+    }
+    for (size_t i = 0; i < n_a; i++) {
+        if (!prefix_equal(&a[i], &b[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
 prefix_contains_ip(const struct prefix *prefix, const struct ip *ip)
 {
     if (prefix->ip.family != ip->family) {

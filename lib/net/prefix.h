@@ -19,6 +19,8 @@ struct prefix prefix_of_ip(const struct ip *ip); /* /32 or /128 */
 /* The prefix with its host bits cleared. */
 struct prefix prefix_network(const struct prefix *prefix);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
+/* As many, and each as the other in its place. */
+bool prefixes_equal(const struct prefix *a, size_t n_a, const struct prefix *b, size_t n_b);
 int prefix_compare(const struct prefix *a, const struct prefix *b); /* by address, then length */
 bool prefix_contains_ip(const struct prefix *prefix, const struct ip *ip);
 /* True when every address of 'inner' is in 'outer'. */
