@@ -23,7 +23,8 @@ class Felix:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.bind(self.path)
         self.socket.listen()
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
 
     def serve(self):
         while True:
@@ -36,6 +37,12 @@ class Felix:
                 for line in self.lines:
                     client.sendall(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n")
 
+    def close(self):
+        """Waits for the thread: it could be about to accept() on a number that the next socket gets."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.socket.close()
+
 
 @pytest.fixture(name="felix")
 def felix_fixture(tmp_path):
@@ -47,7 +54,7 @@ def felix_fixture(tmp_path):
 
     yield start
     for felix in started:
-        felix.socket.close()
+        felix.close()
 
 
 def run(*args, path=None, code=0, **env):

@@ -594,6 +594,7 @@ class DeafFelix:
 
     def close(self):
         self.socket.shutdown(socket.SHUT_RDWR)
+        self.threads[0].join()
         self.socket.close()
         self.path.unlink()
 
