@@ -252,6 +252,15 @@ calculate_settings(struct felix *felix)
         felix->next_iptables_ms = felix->next_ipsets_ms = felix->next_routes_ms =
             felix->next_links_ms = 0;
     }
+    if (news.effects & FELIX_CHANGES_TABLES) {
+        tables_set_times(felix);
+    }
+    if (news.effects & FELIX_CHANGES_HTTP) {
+        report_serve(felix);
+    }
+    if (news.effects & FELIX_CHANGES_DROPS) {
+        people_tick(felix->people); /* before rules tell */
+    }
     felix->rules_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
     felix->pools_dirty |= (news.effects & (FELIX_CHANGES_SETS | FELIX_CHANGES_NODE)) != 0;
     if (news.effects & FELIX_CHANGES_SETS) {
@@ -552,5 +561,6 @@ felix_on_tick(uv_timer_t *timer)
     people_tick(felix->people);
     requests_retry(felix);
     requests_answer(felix);
+    report_serve(felix);
     report_update(felix);
 }

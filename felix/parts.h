@@ -49,6 +49,13 @@ struct waiting {
     uint64_t revisions[2]; /* of the tables that were wanted then */
 };
 
+/* One of the two servers, and what it was opened with. */
+struct served {
+    struct http_server *server; /* NULL: none */
+    char *host;
+    uint32_t port;
+};
+
 struct felix_metrics {
     struct metric *n_hosts, *n_cluster_endpoints, *n_local_endpoints;
     struct metric *restore_calls, *restore_errors;
@@ -114,7 +121,7 @@ struct felix {
     struct metrics *metrics;
     struct felix_metrics m;
     struct health *health;
-    struct http_server *health_server, *metrics_server;
+    struct served health_served, metrics_served;
 
     uv_timer_t tick;
     uint64_t next_iptables_ms, next_ipsets_ms, next_routes_ms, next_links_ms, next_detect_ms;
@@ -150,6 +157,8 @@ void felix_calculate_interfaces(struct felix *felix);
 /* tables.c */
 void tables_detect(struct felix *felix); /* the backend; everything follows by itself */
 void tables_configure(struct felix *felix);
+/* As settings have them. */
+void tables_set_times(struct felix *felix);
 void tables_want(struct felix *felix);
 void tables_check(struct felix *felix);
 void tables_on_nft(struct felix *felix, const struct monitor_note *note);
@@ -173,6 +182,9 @@ void requests_close(struct felix *felix);
 
 /* report.c */
 void report_open(struct felix *felix);
+/* Health and metrics are served where settings want them; what could not be opened is tried again.
+ */
+void report_serve(struct felix *felix);
 void report_update(struct felix *felix);
 bool report_is_ready(const struct felix *felix, const char **ret_reason);
 /* Warns when the kernel's neighbour tables are too small for what they will hold. */

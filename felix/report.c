@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "felix/parts.h"
+#include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/model/pod.h"
@@ -70,37 +71,65 @@ define(struct felix *felix)
     metrics_on_collect(all, collect, felix);
 }
 
+static void
+close_served(struct served *served)
+{
+    http_server_free(served->server);
+    free(served->host);
+    *served = (struct served){0};
+}
+
+/* 'wanted' NULL: not served. */
+static void
+serve(struct felix *felix, const char *what, struct served *served,
+      const struct http_server_spec *wanted)
+{
+    struct err err = ERR_INIT;
+
+    if (served->server &&
+        (!wanted || served->port != wanted->port || strcmp(served->host, wanted->host) != 0)) {
+        close_served(served);
+    }
+    if (served->server || !wanted) {
+        return;
+    }
+    /* A port that somebody else has is no reason to leave the node's pods alone. */
+    if (!http_server_new(felix->loop, wanted, &served->server, &err)) {
+        log_error_every(60, "%s: %s; trying again", what, err.text);
+        return;
+    }
+    served->host = xstrdup(wanted->host);
+    served->port = wanted->port;
+}
+
+void
+report_serve(struct felix *felix)
+{
+    const struct felix_settings *settings = felix->settings;
+    const struct http_server_spec health = {.host = settings->health_host,
+                                            .port = (uint16_t)settings->health_port,
+                                            .health = felix->health};
+    const struct http_server_spec metrics = {.host = settings->metrics_host,
+                                             .port = (uint16_t)settings->metrics_port,
+                                             .metrics = felix->metrics};
+
+    serve(felix, "health", &felix->health_served, settings->health_enabled ? &health : NULL);
+    serve(felix, "metrics", &felix->metrics_served, settings->metrics_enabled ? &metrics : NULL);
+}
+
 void
 report_open(struct felix *felix)
 {
-    const struct felix_settings *settings = felix->settings;
-    struct http_server_spec health = {.host = settings->health_host,
-                                      .port = (uint16_t)settings->health_port,
-                                      .health = felix->health};
-    struct http_server_spec metrics = {.host = settings->metrics_host,
-                                       .port = (uint16_t)settings->metrics_port,
-                                       .metrics = felix->metrics};
-
-    struct err err = ERR_INIT;
-
     define(felix);
     report_update(felix);
-    /* A port that somebody else has is no reason to leave the node's pods alone. */
-    if (settings->health_enabled &&
-        !http_server_new(felix->loop, &health, &felix->health_server, &err)) {
-        log_error("health: %s; it is not served", err.text);
-    }
-    if (settings->metrics_enabled &&
-        !http_server_new(felix->loop, &metrics, &felix->metrics_server, &err)) {
-        log_error("metrics: %s; they are not served", err.text);
-    }
+    report_serve(felix);
 }
 
 void
 report_close(struct felix *felix)
 {
-    http_server_free(felix->health_server);
-    http_server_free(felix->metrics_server);
+    close_served(&felix->health_served);
+    close_served(&felix->metrics_served);
 }
 
 static bool

@@ -17,6 +17,9 @@ enum felix_effect {
     FELIX_CHANGES_SETS = 8,    /* the sets that do not come from policy */
     FELIX_CHANGES_ROUTES = 16, /* pod routes */
     FELIX_CHANGES_NODE = 32,   /* MTU, tunnel, forwarding, host endpoints' interfaces */
+    FELIX_CHANGES_TABLES = 64, /* how rules are written */
+    FELIX_CHANGES_HTTP = 128,  /* where health and metrics are served */
+    FELIX_CHANGES_DROPS = 256, /* the group that felix listens to */
 };
 
 #define FELIX_SETTINGS_MAX 96

@@ -8,6 +8,8 @@
 
 LOG_MODULE("felix");
 
+#define LOCK_PROBE_MS 50 /* the setting's default */
+
 void
 tables_configure(struct felix *felix)
 {
@@ -118,6 +120,31 @@ on_other_backend(void *owner, const struct iptables_result *result)
     /* A backend that is not installed has no leftovers. */
 }
 
+/* nft takes no lock; later legacy tools say a word about an interval that is not the usual. */
+static struct iptables_times
+times_of(const struct felix_settings *settings, enum iptables_backend backend)
+{
+    uint64_t probe_ms = settings->iptables_lock_probe_ms;
+    bool is_asked = backend == IPTABLES_LEGACY && probe_ms != LOCK_PROBE_MS;
+
+    return (struct iptables_times){.lock_wait_s = settings->iptables_lock_s,
+                                   .lock_probe_ms = is_asked ? (uint32_t)probe_ms : 0,
+                                   .post_write_check_ms = settings->iptables_recheck_ms};
+}
+
+void
+tables_set_times(struct felix *felix)
+{
+    enum iptables_backend other = felix->backend == IPTABLES_NFT ? IPTABLES_LEGACY : IPTABLES_NFT;
+    const struct iptables_times ours = times_of(felix->settings, felix->backend);
+    const struct iptables_times others = times_of(felix->settings, other);
+
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        iptables_set_times(felix->tables[i], &ours);
+        iptables_set_times(felix->others[i], &others);
+    }
+}
+
 static void
 on_backend(void *owner, enum iptables_backend backend, const char *why)
 {
@@ -131,8 +158,7 @@ on_backend(void *owner, enum iptables_backend backend, const char *why)
     for (size_t i = 0; i < (felix->settings->ipv6 ? N_FAMILIES : 1); i++) {
         struct iptables_spec spec = {.family = i == 0 ? 4 : 6,
                                      .backend = backend,
-                                     .lock_wait_s = felix->settings->iptables_lock_s,
-                                     .post_write_check_ms = felix->settings->iptables_recheck_ms,
+                                     .times = times_of(felix->settings, backend),
                                      .settled = on_rules,
                                      .owner = felix};
         felix->tables[i] = iptables_new(felix->loop, &spec);
@@ -140,6 +166,7 @@ on_backend(void *owner, enum iptables_backend backend, const char *why)
             continue;
         }
         spec.backend = other;
+        spec.times = times_of(felix->settings, other);
         spec.settled = on_other_backend;
         felix->others[i] = iptables_new(felix->loop, &spec);
     }

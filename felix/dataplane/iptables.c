@@ -90,7 +90,8 @@ iptables_new(uv_loop_t *loop, const struct iptables_spec *spec)
     snprintf(tables->restore_name, sizeof tables->restore_name, "%s-%s-restore", ip, backend);
     tables->rules = rules_state_new();
     const struct restore_spec restore = {.name = tables->restore_name,
-                                         .lock_wait_s = spec->lock_wait_s,
+                                         .lock_wait_s = spec->times.lock_wait_s,
+                                         .lock_probe_ms = spec->times.lock_probe_ms,
                                          .idle_ms =
                                              spec->backend == IPTABLES_LEGACY ? LEGACY_IDLE_MS : 0};
     tables->restore = restore_new(loop, &restore);
@@ -100,14 +101,20 @@ iptables_new(uv_loop_t *loop, const struct iptables_spec *spec)
                                            .touched = on_touched,
                                            .owner = tables};
     tables->watch = rules_watch_new(loop, &watch);
-    if (tables->spec.post_write_check_ms == 0) {
-        tables->spec.post_write_check_ms = POST_WRITE_CHECK_MS;
-    }
     kick_init(&tables->write, loop, WINDOW_MIN_MS, write_due, tables);
     kick_init(&tables->check, loop, REST_MIN_MS, check_due, tables);
     kick_init(&tables->post, loop, 0, post_write, tables);
     kick_init(&tables->again, loop, 0, try_refused, tables);
     return tables;
+}
+
+void
+iptables_set_times(struct iptables *tables, const struct iptables_times *times)
+{
+    if (tables) {
+        tables->spec.times = *times;
+        restore_set_lock(tables->restore, times->lock_wait_s, times->lock_probe_ms);
+    }
 }
 
 void
@@ -275,7 +282,8 @@ finish(struct iptables *tables, bool good, const struct err *err)
             kick(&tables->check); /* something was told meanwhile */
         }
         if (tables->has_written) {
-            kick_later(&tables->post, tables->spec.post_write_check_ms);
+            uint64_t check_ms = tables->spec.times.post_write_check_ms;
+            kick_later(&tables->post, check_ms > 0 ? check_ms : POST_WRITE_CHECK_MS);
         }
     } else {
         kick_later(&tables->write, tables->retry_ms);

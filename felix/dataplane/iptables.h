@@ -28,18 +28,25 @@ struct iptables_result {
     struct err err;
 };
 
-struct iptables_spec {
-    uint8_t family;
-    enum iptables_backend backend; /* not AUTO */
-    uint32_t lock_wait_s;          /* for the xtables lock */
+struct iptables_times {
+    uint32_t lock_wait_s;   /* for the xtables lock */
+    uint32_t lock_probe_ms; /* between two tries for it; 0: as the tool has it */
     /* Read back this long after a write where the kernel tells nothing of others' (legacy): another
      * tool may have written over it. 0: 5 s. */
     uint64_t post_write_check_ms;
+};
+
+struct iptables_spec {
+    uint8_t family;
+    enum iptables_backend backend; /* not AUTO */
+    struct iptables_times times;
     void (*settled)(void *owner, const struct iptables_result *result);
     void *owner;
 };
 
 struct iptables *iptables_new(uv_loop_t *loop, const struct iptables_spec *spec);
+/* From the next write on. NULL is fine. */
+void iptables_set_times(struct iptables *tables, const struct iptables_times *times);
 /* Nothing new is begun; a child that runs is let to its end. NULL is fine. */
 void iptables_stop(struct iptables *tables);
 /* After iptables_stop(), and after the loop has turned until nothing was left. */

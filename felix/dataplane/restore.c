@@ -31,7 +31,9 @@ struct restore {
     uv_loop_t *loop;
     char name[32];
     char wait[16];
-    struct kept *kept; /* NULL: none is spoken to */
+    char probe[20];        /* microseconds; "": not said */
+    bool is_kept_outdated; /* it was started with other times for the lock */
+    struct kept *kept;     /* NULL: none is spoken to */
     bool is_waiting;
     bool is_once; /* the next one goes to a process of its own */
     uint64_t idle_ms, used_ms, deadline_ms;
@@ -74,9 +76,20 @@ restore_new(uv_loop_t *loop, const struct restore_spec *spec)
     restore->idle_ms = spec->idle_ms;
     restore->deadline_ms = spec->deadline_ms ? spec->deadline_ms : DEADLINE_MS;
     snprintf(restore->name, sizeof restore->name, "%s", spec->name);
-    snprintf(restore->wait, sizeof restore->wait, "%u", spec->lock_wait_s);
+    restore_set_lock(restore, spec->lock_wait_s, spec->lock_probe_ms);
     kick_init(&restore->idle, loop, 0, on_idle, restore);
     return restore;
+}
+
+void
+restore_set_lock(struct restore *restore, uint32_t wait_s, uint32_t probe_ms)
+{
+    snprintf(restore->wait, sizeof restore->wait, "%u", wait_s);
+    restore->probe[0] = '\0';
+    if (probe_ms > 0) {
+        snprintf(restore->probe, sizeof restore->probe, "%llu", probe_ms * 1000ULL);
+    }
+    restore->is_kept_outdated = restore->kept != NULL;
 }
 
 void
@@ -188,7 +201,9 @@ on_once_done(void *owner, const struct child_result *result)
 static void
 write_once(struct restore *restore, const struct str *input)
 {
-    const char *const argv[] = {restore->name, "--noflush", "-w", restore->wait, NULL};
+    const char *const argv[] = {
+        restore->name,  "--noflush", "-w", restore->wait, *restore->probe ? "-W" : NULL,
+        restore->probe, NULL};
     const struct child_spec spec = {.argv = argv,
                                     .input = str_text(input),
                                     .input_len = input->len,
@@ -251,13 +266,16 @@ on_kept_done(void *owner, const struct child_result *result)
 static void
 start_kept(struct restore *restore)
 {
-    const char *const argv[] = {restore->name, "--noflush", "-v", "-w", restore->wait, NULL};
+    const char *const argv[] = {restore->name,  "--noflush",   "-v",
+                                "-w",           restore->wait, *restore->probe ? "-W" : NULL,
+                                restore->probe, NULL};
     struct kept *kept = NEW(struct kept);
     const struct child_keep_spec spec = {
         .argv = argv, .line = on_line, .done = on_kept_done, .owner = kept};
 
     kept->restore = restore;
     restore->kept = kept;
+    restore->is_kept_outdated = false;
     kept->child = child_keep(restore->loop, &spec);
 }
 
@@ -283,8 +301,10 @@ restore_write(struct restore *restore, const struct str *input,
     restore->owner = owner;
     restore->is_waiting = true;
     str_clear(&restore->refused);
-    if (restore->is_once) {
+    if (restore->is_once || restore->is_kept_outdated) {
         end_kept(restore);
+    }
+    if (restore->is_once) {
         write_once(restore, input);
     } else {
         write_kept(restore, input);

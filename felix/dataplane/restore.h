@@ -14,12 +14,15 @@ struct restore;
 struct restore_spec {
     const char *name; /* "iptables-nft-restore"; copied */
     uint32_t lock_wait_s;
+    uint32_t lock_probe_ms; /* 0: as the tool has it; iptables before 1.8.8 only */
     /* A kept process ends when nothing came for this long; 0: kept for as long as we live. */
     uint64_t idle_ms;
     uint64_t deadline_ms; /* for an answer; 0: a minute */
 };
 
 struct restore *restore_new(uv_loop_t *loop, const struct restore_spec *spec);
+/* From the next write on; the kept process is asked for with other arguments, so it is ended. */
+void restore_set_lock(struct restore *restore, uint32_t wait_s, uint32_t probe_ms);
 /* What runs is let to its end. NULL is fine. */
 void restore_stop(struct restore *restore);
 /* After restore_stop(), and after the loop has turned until nothing was left. */

@@ -87,7 +87,9 @@ next_hash(char hash[CHAIN_NAME_MAX], const char *text)
 static void
 hook_hash(const struct hook *hook, char hash[CHAIN_NAME_MAX])
 {
-    snprintf(hash, CHAIN_NAME_MAX, "%s", hook->builtin);
+    /* One that was inserted is not one that was appended, wherever it stands: a change of the mode
+     * moves it. */
+    snprintf(hash, CHAIN_NAME_MAX, "%s%s", hook->builtin, hook->is_appended ? "+" : "");
     next_hash(hash, hook->target);
 }
 
@@ -539,6 +541,25 @@ write_hook(const struct hook *hook, struct str *out)
              hook->builtin, hash, hook->target);
 }
 
+/* What is appended keeps its order: behind one that is missing, all of its chain are appended anew.
+ */
+static void
+unsee_behind_missing(const struct rules_state *state, enum rules_table table, bool *seen)
+{
+    for (size_t i = 0; i < state->hooks.n; i++) {
+        const struct hook *missing = &state->hooks.items[i];
+        if (seen[i] || !missing->is_appended ||
+            strcmp(missing->table, rules_table_name(table)) != 0) {
+            continue;
+        }
+        for (size_t k = i + 1; k < state->hooks.n; k++) {
+            const struct hook *behind = &state->hooks.items[k];
+            seen[k] &= !behind->is_appended || strcmp(behind->table, missing->table) != 0 ||
+                       strcmp(behind->builtin, missing->builtin) != 0;
+        }
+    }
+}
+
 /* Hooks: one of each that is wanted and in its place stays, all others of ours go, missing ones
  * come. What is inserted comes in reverse, so that the first of two ends up on top. */
 static void
@@ -547,12 +568,17 @@ write_hooks(const struct rules_state *state, enum rules_table table, struct str 
     const struct rules_of_table *rules = &state->tables[table];
     size_t n = state->hooks.n;
     AUTO_FREE bool *seen = xcalloc(n + 1, sizeof *seen);
+    AUTO_FREE size_t *stays_for = xcalloc(rules->hooks.n, sizeof *stays_for);
 
     for (size_t i = 0; i < rules->hooks.n; i++) {
         size_t found = hook_of_line(state, table, &rules->hooks.items[i]);
-        if (found < n && !seen[found]) {
-            seen[found] = true;
-        } else {
+        stays_for[i] = found < n && !seen[found] ? found : n;
+        seen[found] = true;
+    }
+    unsee_behind_missing(state, table, seen);
+    seen[n] = false;
+    for (size_t i = 0; i < rules->hooks.n; i++) {
+        if (!seen[stays_for[i]]) {
             str_addf(out, "-D %s\n", rules->hooks.items[i].line);
         }
     }

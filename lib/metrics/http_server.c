@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/alloc.h"
 #include "lib/net/ip.h"
@@ -168,6 +169,11 @@ void
 http_server_free(struct http_server *server)
 {
     if (server) {
+        /* Now, not when the loop turns: the next server may want the same port. */
+        int listening = MHD_quiesce_daemon(server->daemon);
+        if (listening >= 0) {
+            close(listening);
+        }
         uv_close((uv_handle_t *)&server->poll, on_closed);
         uv_close((uv_handle_t *)&server->timer, on_closed);
     }

@@ -165,3 +165,52 @@ def test_what_needs_a_start_is_told_and_comes_with_it_even_without_the_api(node)
     node.restart_felix()
     node.wait_ready()
     wait_for(lambda: node.is_programmed(pod), 10, "IPv6 to be back")
+
+
+def status_of(node, port, path):
+    try:
+        return node.http_get(port, path)[0]
+    except LabError:
+        return None
+
+
+def test_health_and_metrics_move_at_once(node):
+    configure(node, healthPort=9100, prometheusMetricsPort=9099)
+    wait_for(lambda: status_of(node, 9100, "/readiness") == 200 and status_of(node, 9099, "/metrics") == 200, 10,
+             node.felix.tail)
+    assert status_of(node, 9091, "/metrics") is None
+    configure(node, healthEnabled=False)
+    wait_for(lambda: status_of(node, 9091, "/metrics") == 200 and status_of(node, 9100, "/readiness") is None, 10,
+             node.felix.tail)
+    assert status_of(node, 9099, "/readiness") is None
+    configure(node)
+    wait_for(lambda: status_of(node, 9099, "/readiness") == 200, 10, node.felix.tail)
+
+
+def test_hooks_move_to_the_end_and_back(node):
+    def forward():
+        return [rule for rule in node.tables() if rule.startswith("-A FORWARD ")]
+
+    node.netns.run(["iptables-nft", "-A", "FORWARD", "-s", "192.0.2.1", "-j", "ACCEPT"])
+    try:
+        wait_for(lambda: "-j cali-FORWARD" in forward()[0], 10, forward)
+        configure(node, chainInsertMode="Append")
+        # Policy, then what accepts what policy has let through.
+        wait_for(lambda: "192.0.2.1" in forward()[0] and forward()[1].endswith("-j cali-FORWARD"), 10, forward)
+        assert forward()[2].endswith("-j cali-FORWARD-accept") and len(forward()) == 3
+        configure(node)
+        wait_for(lambda: forward()[0].endswith("-j cali-FORWARD") and len(forward()) == 3, 10, forward)
+    finally:
+        node.netns.run(["iptables-nft", "-D", "FORWARD", "-s", "192.0.2.1", "-j", "ACCEPT"])
+
+
+def test_drops_are_told_in_the_group_that_is_set(node):
+    def groups():
+        return {rule.split("--nflog-group ")[1].split()[0] for rule in node.own_rules() if "--nflog-group" in rule}
+
+    node.add_felix_pod("one", 5)
+    wait_for(lambda: groups() == {"77"}, 10, groups)
+    configure(node, dropLogGroup=78)
+    wait_for(lambda: groups() == {"78"}, 10, groups)
+    configure(node, dropLogGroup=0)
+    wait_for(lambda: not groups(), 10, groups)

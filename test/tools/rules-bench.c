@@ -217,7 +217,7 @@ main(int argc, char **argv)
     const struct iptables_spec spec = {.family = 4,
                                        .backend = strcmp(argv[1], "nft") == 0 ? IPTABLES_NFT
                                                                               : IPTABLES_LEGACY,
-                                       .lock_wait_s = 10,
+                                       .times.lock_wait_s = 10,
                                        .settled = on_settled,
                                        .owner = &bench};
     uv_loop_init(&bench.loop);

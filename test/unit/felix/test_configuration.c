@@ -159,9 +159,10 @@ fields_come_in_all_the_forms_calico_has(void **state)
         "{'protocol':'udp','port':68},{'protocol':'tcp','port':1,'net':'fd00::/8'}],"
         "'failsafeOutboundHostPorts':[]}");
     says(room, "setting IptablesMarkMask is taken up when felix starts anew");
-    says(room, "setting IptablesLockProbeInterval is");
-    says(room, "setting IptablesPostWriteCheckInterval is");
-    assert_int_equal(room->news.n_for_start, 3);
+    assert_int_equal(room->news.n_for_start, 1);
+    assert_true(room->news.effects & FELIX_CHANGES_TABLES);
+    assert_int_equal(room->settings->iptables_lock_probe_ms, 70);
+    assert_int_equal(room->settings->iptables_recheck_ms, 2000);
     assert_int_equal(room->news.n_bad, 0);
     assert_int_equal(room->settings->ipip_mtu, 1400);
     assert_false(room->settings->ip_forwarding);
@@ -213,10 +214,10 @@ what_needs_a_start_is_kept_for_it(void **state)
 
     put(room, "default", "{'ipv6Support':false,'healthPort':9999,'logPrefix':'mine'}");
     says(room, "setting Ipv6Support is taken up when felix starts anew");
-    says(room, "setting HealthPort is taken up when felix starts anew");
-    assert_int_equal(room->news.n_for_start, 2);
+    assert_int_equal(room->news.n_for_start, 1);
+    assert_true(room->news.effects & FELIX_CHANGES_HTTP);
     assert_true(room->settings->ipv6);
-    assert_int_equal(room->settings->health_port, 9099);
+    assert_int_equal(room->settings->health_port, 9999);
     assert_true(configuration_save(room->configuration, NULL));
     setenv("FELIX_HEALTHPORT", "1234", 1);
     start(room);

@@ -183,8 +183,8 @@ rig_init(struct rig *rig, const char *backend)
     bool is_nft = strcmp(backend, "nft") == 0;
     const struct iptables_spec spec = {.family = 4,
                                        .backend = is_nft ? IPTABLES_NFT : IPTABLES_LEGACY,
-                                       .lock_wait_s = 5,
-                                       .post_write_check_ms = 500,
+                                       .times.lock_wait_s = 5,
+                                       .times.post_write_check_ms = 500,
                                        .settled = on_settled,
                                        .owner = rig};
 

@@ -179,6 +179,26 @@ stopped_while_it_writes_it_is_let_to_its_end(void **state)
     assert_int_equal(rig.n_good, 1);
 }
 
+static void
+times_for_the_lock_change_with_the_next_write(void **state)
+{
+    AUTO(str) struct str path = STR_INIT;
+    AUTO(str) struct str said = STR_INIT;
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig, "echo \"$@\" >>\"$0.arguments\"\n" ANSWERS, 20000, 0);
+    assert_true(write_one(&rig, "*filter\nCOMMIT\n"));
+    assert_true(write_one(&rig, "*filter\nCOMMIT\n"));
+    restore_set_lock(rig.restore, 7, 90);
+    assert_true(write_one(&rig, "*filter\nCOMMIT\n"));
+    assert_true(write_one(&rig, "*filter\nCOMMIT\n"));
+    rig_done(&rig);
+    str_addf(&path, "%s/fake-restore.arguments", dir);
+    assert_true(file_read(path.text, 4096, &said, NULL));
+    assert_string_equal(str_text(&said), "--noflush -v -w 1\n--noflush -v -w 7 -W 90000\n");
+}
+
 static int
 begin(void **state)
 {
@@ -195,7 +215,8 @@ begin(void **state)
 static int
 end(void **state)
 {
-    static const char *const names[] = {"fake-restore", "fake-restore.started"};
+    static const char *const names[] = {"fake-restore", "fake-restore.started",
+                                        "fake-restore.arguments"};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -216,6 +237,7 @@ main(void)
         cmocka_unit_test(a_table_called_incompatible_is_an_error_whatever_the_code),
         cmocka_unit_test(the_refused_line_is_quoted),
         cmocka_unit_test(an_idle_process_ends_and_the_next_input_starts_another),
+        cmocka_unit_test(times_for_the_lock_change_with_the_next_write),
         cmocka_unit_test(stopped_while_it_writes_it_is_let_to_its_end),
     };
 

@@ -413,6 +413,43 @@ two_hooks_on_top_come_in_their_order_and_old_ones_go(void **state)
 }
 
 static void
+a_hook_moves_when_it_is_to_be_appended_or_inserted(void **state)
+{
+    static const struct hook on_top[] = {{"filter", "FORWARD", "cali-a", false},
+                                         {"filter", "FORWARD", "cali-b", true}};
+    static const struct hook appended[] = {{"filter", "FORWARD", "cali-a", true},
+                                           {"filter", "FORWARD", "cali-b", true}};
+    struct kernel kernel;
+    struct rules_state *rules = simple(&kernel);
+    const struct line_list *forward = table_get(kernel.chains, "FORWARD");
+
+    (void)state;
+    assert_true(rules_state_want_hooks(rules, on_top, 2));
+    learn(rules, &kernel);
+    free(apply(rules, &kernel));
+    kernel_add(&kernel, "FORWARD", "-j ACCEPT", false);
+    assert_true(rules_state_want_hooks(rules, appended, 2));
+    learn(rules, &kernel);
+    free(apply(rules, &kernel));
+    assert_int_equal(forward->lines.n, 3);
+    assert_string_equal(forward->lines.items[0], "-j ACCEPT");
+    assert_non_null(strstr(forward->lines.items[1], "-j cali-a"));
+    assert_non_null(strstr(forward->lines.items[2], "-j cali-b"));
+    /* Others that come behind it do not make it move. */
+    kernel_add(&kernel, "FORWARD", "-p tcp -j ACCEPT", false);
+    learn(rules, &kernel);
+    AUTO_FREE char *again = apply(rules, &kernel);
+    assert_string_equal(again, "");
+    assert_true(rules_state_want_hooks(rules, on_top, 2));
+    learn(rules, &kernel);
+    free(apply(rules, &kernel));
+    assert_int_equal(forward->lines.n, 4);
+    assert_non_null(strstr(forward->lines.items[0], "-j cali-a"));
+    rules_state_free(rules);
+    kernel_done(&kernel);
+}
+
+static void
 a_refused_chain_drops_until_it_is_pardoned_or_changed(void **state)
 {
     struct kernel kernel;
@@ -635,6 +672,7 @@ main(void)
         cmocka_unit_test(a_failed_write_is_made_good_from_what_is_read),
         cmocka_unit_test(a_hook_goes_back_on_top_when_others_got_above_it),
         cmocka_unit_test(two_hooks_on_top_come_in_their_order_and_old_ones_go),
+        cmocka_unit_test(a_hook_moves_when_it_is_to_be_appended_or_inserted),
         cmocka_unit_test(a_refused_chain_drops_until_it_is_pardoned_or_changed),
         cmocka_unit_test(a_line_break_in_a_rule_is_no_command),
         cmocka_unit_test(chains_that_are_not_ours_cannot_be_wanted),
