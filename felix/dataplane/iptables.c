@@ -24,10 +24,12 @@
 #define REFUSED_RETRY_MS 60000
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 10000
-/* Writes that come while one runs, or within this time of its end, go in one commit. On legacy a
- * commit takes the longer the more rules there are: fewer of them, a third of a core. On nft 20 ms
- * are enough for the kernel to free what the last commit deleted; the next would wait for that. */
-#define WINDOW_MIN_MS 20
+/* Writes that come while one runs, or within a time of its end, go in one commit. On legacy a
+ * commit takes the longer the more rules there are: fewer of them, a third of a core. On nft the
+ * next commit waits until the kernel has freed what this one deleted, for which 20 ms are enough.
+ */
+#define FREED_MS 20
+#define WINDOW_MIN_MS 1
 #define WINDOW_MAX_MS 2000
 #define WINDOW 2
 /* After a cycle with a read-back that took n ms, notifications are gathered for n times this:
@@ -345,8 +347,8 @@ on_restored(void *owner, bool good, const struct err *err)
 
     rules_watch_wrote(tables->watch, good);
     if (tables->spec.backend == IPTABLES_LEGACY) {
-        tables->write.window_ms = between((clock_monotonic_ms() - tables->write_began_ms) * WINDOW,
-                                          WINDOW_MIN_MS, WINDOW_MAX_MS);
+        uint64_t took_ms = clock_monotonic_ms() - tables->write_began_ms;
+        tables->write.window_ms = between(took_ms * WINDOW, WINDOW_MIN_MS, WINDOW_MAX_MS);
     }
     if (!good) {
         struct err why = *err;
@@ -372,9 +374,9 @@ write_difference(struct iptables *tables)
     struct err err = ERR_INIT;
     bool is_verifying = tables->has_learned && tables->has_written;
     bool is_new = tables->wanted != tables->planned;
-    size_t n_tables = rules_state_plan(tables->rules, &input);
+    struct plan plan = rules_state_plan(tables->rules, &input);
 
-    if (n_tables == 0) {
+    if (plan.n_tables == 0) {
         tables->planned = tables->wanted;
         rules_state_committed(tables->rules);
         finish(tables, true, NULL);
@@ -389,7 +391,8 @@ write_difference(struct iptables *tables)
         tables->planned = tables->wanted;
         tables->has_written = true;
         tables->write_began_ms = clock_monotonic_ms();
-        rules_watch_writing(tables->watch, n_tables);
+        tables->write.window_ms = plan.deletes ? FREED_MS : WINDOW_MIN_MS;
+        rules_watch_writing(tables->watch, plan.n_tables);
         restore_write(tables->restore, &input, on_restored, tables);
     }
 }

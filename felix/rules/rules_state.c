@@ -2,18 +2,16 @@
  * runs the tools around it. */
 #include "felix/rules/rules_state.h"
 
-#include <sha2.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "felix/rules/chain_text.h"
 #include "lib/base/alloc.h"
 #include "lib/base/table.h"
 
-#define HASH_LEN 16
-
-/* A chain in a table, ours or a leftover. The text is one line a rule, "<hash> <rule>\n". What is
- * no longer wanted keeps its text, and so its references, until it is taken out of the kernel. */
+/* A chain in a table, ours or a leftover. What is no longer wanted keeps its text, and so its
+ * references, until it is taken out of the kernel. */
 struct entry {
     char name[CHAIN_NAME_MAX];
     enum rules_table table;
@@ -21,16 +19,13 @@ struct entry {
     bool is_dirty;   /* in the table's list */
     bool is_planned; /* in the state's list */
     char *text;      /* NULL: a leftover, or only named by others */
-    uint32_t n_rules;
     uint32_t n_refs; /* jumps to it in texts */
-    char last[HASH_LEN];
-    char *refused; /* the text that a drop stands for; NULL: none */
+    char *refused;   /* the text that a drop stands for; NULL: none */
 
     /* the kernel's */
     bool is_there;
     bool is_odd; /* other rules than any we know */
-    uint32_t known_n;
-    char known_last[HASH_LEN];
+    char *known; /* its rules, where they are not those of 'text'; NULL: they are, or it is odd */
 
     /* while learning */
     bool is_seen, is_same;
@@ -59,38 +54,15 @@ struct rules_state {
     bool has_others; /* rules of others, so far in this built-in chain */
 };
 
-/* ---- values
- * ------------------------------------------------------------------------------------------- */
-
-/* hash' = first 16 characters of base64url(SHA-256(hash, text)); 'hash' starts as the chain's name.
- */
 static void
-next_hash(char hash[CHAIN_NAME_MAX], const char *text)
+hook_hash(const struct hook *hook, char hash[RULE_HASH_LEN + 1])
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-    SHA2_CTX context;
+    char chain[CHAIN_NAME_MAX];
 
-    SHA256Init(&context);
-    SHA256Update(&context, (const uint8_t *)hash, strlen(hash));
-    SHA256Update(&context, (const uint8_t *)"\n", 1);
-    SHA256Update(&context, (const uint8_t *)text, strlen(text));
-    SHA256Final(digest, &context);
-    for (size_t i = 0; i < HASH_LEN; i++) {
-        size_t bit = i * 6;
-        unsigned pair = (unsigned)digest[bit / 8] << 8 | digest[bit / 8 + 1];
-        hash[i] = digits[pair >> (10 - bit % 8) & 63];
-    }
-    hash[HASH_LEN] = '\0';
-}
-
-static void
-hook_hash(const struct hook *hook, char hash[CHAIN_NAME_MAX])
-{
     /* One that was inserted is not one that was appended, wherever it stands: a change of the mode
      * moves it. */
-    snprintf(hash, CHAIN_NAME_MAX, "%s%s", hook->builtin, hook->is_appended ? "+" : "");
-    next_hash(hash, hook->target);
+    snprintf(chain, sizeof chain, "%s%s", hook->builtin, hook->is_appended ? "+" : "");
+    rule_hash(chain, hook->target, hash);
 }
 
 /* ---- entries
@@ -118,7 +90,15 @@ entry_free(void *value)
 
     free(entry->text);
     free(entry->refused);
+    free(entry->known);
     free(entry);
+}
+
+static void
+forget_known(struct entry *entry)
+{
+    free(entry->known);
+    entry->known = NULL;
 }
 
 static bool
@@ -128,8 +108,7 @@ entry_is_in_place(const struct entry *entry)
         /* One that is still named cannot be deleted; emptied it would let pass what it stopped. */
         return !entry->is_there || entry->n_refs > 0;
     }
-    return entry->is_there && !entry->is_odd && entry->known_n == entry->n_rules &&
-           memcmp(entry->known_last, entry->last, HASH_LEN) == 0;
+    return entry->is_there && !entry->is_odd && !entry->known;
 }
 
 static void
@@ -161,8 +140,23 @@ count_refs(struct rules_state *state, enum rules_table table, const char *text, 
     }
 }
 
+/* Takes the text that has just been replaced: the kernel may have it still. */
 static void
-entry_set_text(struct rules_state *state, struct entry *entry, char *text, uint32_t n_rules)
+keep_known(struct entry *entry, char *old)
+{
+    if (old && entry->is_there && !entry->is_odd && !entry->known) {
+        entry->known = old;
+    } else {
+        free(old);
+    }
+    if (entry->known && entry->text && strcmp(entry->known, entry->text) == 0) {
+        forget_known(entry);
+    }
+}
+
+/* Takes 'text'. */
+static void
+entry_set_text(struct rules_state *state, struct entry *entry, char *text)
 {
     char *old = entry->text;
 
@@ -171,34 +165,14 @@ entry_set_text(struct rules_state *state, struct entry *entry, char *text, uint3
         count_refs(state, entry->table, text, true);
     }
     entry->text = text;
-    entry->n_rules = n_rules;
     if (old) {
         count_refs(state, entry->table, old, false);
     }
-    free(old);
+    keep_known(entry, old);
 }
 
 /* ---- wanted
  * ------------------------------------------------------------------------------------------- */
-
-static bool
-text_is_equal(const char *text, const struct chain *chain)
-{
-    const char *at = text;
-
-    if (!at) {
-        return false;
-    }
-    VEC_FOREACH (&chain->rules, rule) {
-        size_t len = strlen(*rule);
-        if (*at == '\0' || strncmp(at + HASH_LEN + 1, *rule, len) != 0 ||
-            at[HASH_LEN + 1 + len] != '\n') {
-            return false;
-        }
-        at += HASH_LEN + 1 + len + 1;
-    }
-    return *at == '\0';
-}
 
 /* A rule is one line, whatever came into it: what follows would be a command of its own. */
 static void
@@ -209,21 +183,6 @@ make_single_lines(struct chain *chain)
             *at = ' ';
         }
     }
-}
-
-static void
-render(struct rules_state *state, struct entry *entry, const struct chain *chain)
-{
-    char hash[CHAIN_NAME_MAX];
-    AUTO(str) struct str text = STR_INIT;
-
-    snprintf(hash, sizeof hash, "%s", chain->name);
-    VEC_FOREACH (&chain->rules, rule) {
-        next_hash(hash, *rule);
-        str_addf(&text, "%s %s\n", hash, *rule);
-    }
-    memcpy(entry->last, hash, HASH_LEN);
-    entry_set_text(state, entry, xstrdup(str_text(&text)), (uint32_t)chain->rules.n);
 }
 
 static bool
@@ -238,15 +197,15 @@ want_chain(struct rules_state *state, struct chain *chain)
     }
     struct entry *entry = entry_get(state, index, chain->name, len);
     make_single_lines(chain);
-    bool is_equal = text_is_equal(entry->refused ? entry->refused : entry->text, chain);
+    bool is_equal = chain_text_is_equal(entry->refused ? entry->refused : entry->text, chain);
     if (is_equal && entry->is_wanted) {
         return false;
     }
     entry->is_wanted = true;
     free(entry->refused);
     entry->refused = NULL;
-    if (!text_is_equal(entry->text, chain)) {
-        render(state, entry, chain);
+    if (!chain_text_is_equal(entry->text, chain)) {
+        entry_set_text(state, entry, chain_text_new(chain));
     }
     mark_dirty(state, entry);
     return true;
@@ -293,7 +252,7 @@ rules_state_refuse(struct rules_state *state, const char *name)
         struct entry *entry = table_get(state->tables[i].entries, name);
         if (entry && entry->is_wanted && !entry->refused) {
             entry->refused = xstrdup(entry->text);
-            render(state, entry, &drop);
+            entry_set_text(state, entry, chain_text_new(&drop));
             mark_dirty(state, entry);
             is_changed = true;
         }
@@ -307,14 +266,9 @@ static void
 pardon(struct rules_state *state, struct entry *entry)
 {
     char *text = entry->refused;
-    uint32_t n_rules = 0;
 
-    for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1) {
-        memcpy(entry->last, at, HASH_LEN);
-        n_rules++;
-    }
     entry->refused = NULL;
-    entry_set_text(state, entry, text, n_rules);
+    entry_set_text(state, entry, text);
     mark_dirty(state, entry);
 }
 
@@ -389,13 +343,12 @@ forget_hooks(struct rules_of_table *table)
 static void
 learn_own_rule(struct entry *entry, const struct saved_line *line)
 {
-    entry->known_n++;
-    if (!entry->cursor || *entry->cursor == '\0' || !line->hash || line->hash_len != HASH_LEN ||
-        memcmp(entry->cursor, line->hash, HASH_LEN) != 0) {
+    if (!entry->cursor || *entry->cursor == '\0' || !line->hash ||
+        line->hash_len != RULE_HASH_LEN || memcmp(entry->cursor, line->hash, RULE_HASH_LEN) != 0) {
         entry->is_same = false;
         return;
     }
-    entry->cursor = strchr(entry->cursor, '\n') + 1;
+    entry->cursor = chain_text_next(entry->cursor);
 }
 
 /* A rule of somebody else's chain is ours when it carries our hash or leads into a chain of ours.
@@ -450,7 +403,7 @@ begin_learning(struct rules_of_table *table)
         entry->is_seen = false;
         entry->is_same = true;
         entry->cursor = entry->text;
-        entry->known_n = 0;
+        forget_known(entry);
     }
 }
 
@@ -470,11 +423,8 @@ end_learning(struct rules_state *state, const struct rules_of_table *table)
     TABLE_FOREACH (table->entries, item) {
         struct entry *entry = table_value(item);
         entry->is_there = entry->is_seen;
-        entry->is_odd = !entry->is_same || !entry->text || entry->known_n != entry->n_rules;
+        entry->is_odd = !entry->is_same || !entry->cursor || *entry->cursor != '\0';
         entry->cursor = NULL;
-        if (!entry->is_odd) {
-            memcpy(entry->known_last, entry->last, HASH_LEN);
-        }
         if (!entry_is_in_place(entry)) {
             mark_dirty(state, entry);
         }
@@ -503,23 +453,12 @@ rules_state_learn(struct rules_state *state, const char *saved, struct err *err)
 /* ---- the difference
  * ------------------------------------------------------------------------------- */
 
-static void
-write_rules(const struct entry *entry, struct str *out)
-{
-    for (const char *at = entry->text; *at != '\0';) {
-        const char *end = strchr(at, '\n') + 1;
-        str_addf(out, "-A %s -m comment --comment \"cali:%.*s\"", entry->name, HASH_LEN, at);
-        str_add_bytes(out, at + HASH_LEN, (size_t)(end - at) - HASH_LEN);
-        at = end;
-    }
-}
-
 static size_t
 hook_of_line(const struct rules_state *state, enum rules_table table, const struct seen_hook *seen)
 {
     for (size_t i = 0; i < state->hooks.n; i++) {
         const struct hook *hook = &state->hooks.items[i];
-        char expected[CHAIN_NAME_MAX];
+        char expected[RULE_HASH_LEN + 1];
         size_t len = strlen(hook->builtin);
         hook_hash(hook, expected);
         if (strcmp(hook->table, rules_table_name(table)) == 0 &&
@@ -534,7 +473,7 @@ hook_of_line(const struct rules_state *state, enum rules_table table, const stru
 static void
 write_hook(const struct hook *hook, struct str *out)
 {
-    char hash[CHAIN_NAME_MAX];
+    char hash[RULE_HASH_LEN + 1];
 
     hook_hash(hook, hash);
     str_addf(out, "%s %s -m comment --comment \"cali:%s\" -j %s\n", hook->is_appended ? "-A" : "-I",
@@ -561,14 +500,16 @@ unsee_behind_missing(const struct rules_state *state, enum rules_table table, bo
 }
 
 /* Hooks: one of each that is wanted and in its place stays, all others of ours go, missing ones
- * come. What is inserted comes in reverse, so that the first of two ends up on top. */
-static void
+ * come. What is inserted comes in reverse, so that the first of two ends up on top. True when one
+ * goes. */
+static bool
 write_hooks(const struct rules_state *state, enum rules_table table, struct str *out)
 {
     const struct rules_of_table *rules = &state->tables[table];
     size_t n = state->hooks.n;
     AUTO_FREE bool *seen = xcalloc(n + 1, sizeof *seen);
     AUTO_FREE size_t *stays_for = xcalloc(rules->hooks.n, sizeof *stays_for);
+    bool deletes = false;
 
     for (size_t i = 0; i < rules->hooks.n; i++) {
         size_t found = hook_of_line(state, table, &rules->hooks.items[i]);
@@ -580,6 +521,7 @@ write_hooks(const struct rules_state *state, enum rules_table table, struct str 
     for (size_t i = 0; i < rules->hooks.n; i++) {
         if (!seen[stays_for[i]]) {
             str_addf(out, "-D %s\n", rules->hooks.items[i].line);
+            deletes = true;
         }
     }
     for (size_t i = 0; i < n; i++) {
@@ -594,6 +536,7 @@ write_hooks(const struct rules_state *state, enum rules_table table, struct str 
             write_hook(inserted, out);
         }
     }
+    return deletes;
 }
 
 /* Moves what is really different to the planned ones. Taking a chain out may set others free to go:
@@ -605,7 +548,7 @@ take_dirty(struct rules_state *state, struct rules_of_table *table)
         struct entry *entry = table->dirty.items[i];
         entry->is_dirty = false;
         if (!entry->is_wanted && entry->n_refs == 0 && entry->text) {
-            entry_set_text(state, entry, NULL, 0);
+            entry_set_text(state, entry, NULL);
         }
         if (entry_is_in_place(entry)) {
             drop_if_unused(state, entry);
@@ -617,57 +560,75 @@ take_dirty(struct rules_state *state, struct rules_of_table *table)
     table->dirty.n = 0;
 }
 
-static bool
-plan_table(struct rules_state *state, enum rules_table index, struct str *out)
+/* Rules that only come are added at their places; else the chain is written anew. The names of
+ * those come before all rules, which may jump to any of them. */
+static void
+plan_chain(const struct entry *entry, struct plan *plan, struct str *names, struct str *rules)
+{
+    if (entry->is_wanted && entry->is_there && entry->known &&
+        chain_text_write_additions(entry->name, entry->known, entry->text, rules)) {
+        return;
+    }
+    /* Naming a chain with --noflush empties it (and makes it), inside the one commit of its table.
+     */
+    str_addf(names, ":%s - [0:0]\n", entry->name);
+    plan->deletes |= entry->is_there;
+    if (entry->is_wanted) {
+        chain_text_write(entry->name, entry->text, rules);
+    }
+}
+
+/* What is planned is known as soon as it is acknowledged; wants may come before that. */
+static void
+assume_done(struct entry *entry)
+{
+    entry->is_there = entry->is_wanted;
+    entry->is_odd = false;
+    forget_known(entry);
+}
+
+static void
+plan_table(struct rules_state *state, enum rules_table index, struct plan *plan,
+           struct str *ret_restore)
 {
     struct rules_of_table *table = &state->tables[index];
-    AUTO(str) struct str body = STR_INIT;
+    AUTO(str) struct str names = STR_INIT;
+    AUTO(str) struct str rules = STR_INIT;
     size_t first = state->planned.n;
 
     take_dirty(state, table);
-    /* Naming a chain with --noflush empties it (and makes it), inside the one commit of its table.
-     * All are named before the first rule, which may jump to any of them; and what goes is emptied
-     * before the first is deleted, because they may jump to one another. */
     for (size_t i = first; i < state->planned.n; i++) {
-        str_addf(&body, ":%s - [0:0]\n", state->planned.items[i]->name);
-    }
-    for (size_t i = first; i < state->planned.n; i++) {
-        if (state->planned.items[i]->is_wanted) {
-            write_rules(state->planned.items[i], &body);
-        }
+        plan_chain(state->planned.items[i], plan, &names, &rules);
     }
     if (table->are_hooks_fresh) {
-        write_hooks(state, index, &body);
+        plan->deletes |= write_hooks(state, index, &rules);
         table->are_hooks_fresh = false;
         forget_hooks(table);
     }
     for (size_t i = first; i < state->planned.n; i++) {
         struct entry *entry = state->planned.items[i];
+        /* Behind the rules: what goes has been emptied, because they may jump to one another. */
         if (!entry->is_wanted) {
-            str_addf(&body, "-X %s\n", entry->name);
+            str_addf(&rules, "-X %s\n", entry->name);
         }
-        /* What is planned is known as soon as it is acknowledged; wants may come before that. */
-        entry->is_there = entry->is_wanted;
-        entry->is_odd = false;
-        entry->known_n = entry->n_rules;
-        memcpy(entry->known_last, entry->last, HASH_LEN);
+        assume_done(entry);
     }
-    if (body.len == 0) {
-        return false;
+    if (names.len + rules.len > 0) {
+        str_addf(ret_restore, "*%s\n%s%sCOMMIT\n", rules_table_name(index), str_text(&names),
+                 str_text(&rules));
+        plan->n_tables++;
     }
-    str_addf(out, "*%s\n%sCOMMIT\n", rules_table_name(index), body.text);
-    return true;
 }
 
-size_t
+struct plan
 rules_state_plan(struct rules_state *state, struct str *ret_restore)
 {
-    size_t n = 0;
+    struct plan plan = {0};
 
     for (size_t i = 0; i < N_RULES_TABLES; i++) {
-        n += plan_table(state, (enum rules_table)i, ret_restore);
+        plan_table(state, (enum rules_table)i, &plan, ret_restore);
     }
-    return n;
+    return plan;
 }
 
 static void

@@ -5,10 +5,10 @@
  *                    ├─► plan ──► text ──► (restore) ──► committed ─┐
  *   learn ─► known ──┘ ◄────────────────────────────────────────────┘
  *
- * Every rule carries the comment "cali:<hash>", where the hash covers chain, position and text
- * (each is chained over the one before). Reading back the hashes alone shows edits, reorders and
- * cuts without understanding what iptables-save prints, which does not round-trip. A plan costs
- * what has changed since the last one, not what there is. */
+ * Every rule carries the comment "cali:<hash>" (felix/rules/chain_text.h): what is read back need
+ * not be understood to be compared. A plan costs what has changed since the last one, not what
+ * there is. A chain that only gets more rules keeps those it has: the kernel (nft) frees deleted
+ * rules after a grace period of 10-30 ms, and whoever commits next waits for it. */
 #pragma once
 
 #include <stddef.h>
@@ -35,10 +35,15 @@ bool rules_state_want_hooks(struct rules_state *state, const struct hook *hooks,
  */
 MUST_CHECK bool rules_state_learn(struct rules_state *state, const char *saved, struct err *err);
 
-/* Adds the input of `iptables-restore --noflush`; returns of how many tables it speaks, 0 when all
- * is equal. In each table all that changes does so in one commit. Then rules_state_committed(), or
- * rules_state_failed() when it was not or perhaps not carried out: only learning helps then. */
-size_t rules_state_plan(struct rules_state *state, struct str *ret_restore);
+struct plan {
+    size_t n_tables; /* of which it speaks; 0: all is equal */
+    bool deletes;    /* rules that are there now */
+};
+
+/* Adds the input of `iptables-restore --noflush`. In each table all that changes does so in one
+ * commit. Then rules_state_committed(), or rules_state_failed() when it was not or perhaps not
+ * carried out: only learning helps then. */
+struct plan rules_state_plan(struct rules_state *state, struct str *ret_restore);
 void rules_state_committed(struct rules_state *state);
 void rules_state_failed(struct rules_state *state);
 

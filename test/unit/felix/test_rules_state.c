@@ -85,8 +85,9 @@ is_named(const struct kernel *kernel, const char *chain)
     return false;
 }
 
+/* 'number': the place it gets, from 1; 0: at the end. */
 static void
-kernel_add(struct kernel *kernel, const char *chain, const char *rule, bool on_top)
+kernel_add(struct kernel *kernel, const char *chain, const char *rule, size_t number)
 {
     struct line_list *list = table_get(kernel->chains, chain);
     const char *target = target_of(rule);
@@ -96,7 +97,8 @@ kernel_add(struct kernel *kernel, const char *chain, const char *rule, bool on_t
         fail_msg("%s jumps to %s, which is not there", chain, target);
     }
     VEC_PUSH(&list->lines, xstrdup(rule));
-    for (size_t i = list->lines.n - 1; on_top && i > 0; i--) {
+    assert_true(number <= list->lines.n);
+    for (size_t i = list->lines.n - 1; number > 0 && i >= number; i--) {
         char *above = list->lines.items[i - 1];
         list->lines.items[i - 1] = list->lines.items[i];
         list->lines.items[i] = above;
@@ -133,8 +135,11 @@ kernel_command(struct kernel *kernel, char *line)
     }
     if (line[0] == ':') {
         list_clear(kernel_make(kernel, name));
-    } else if (line[1] == 'A' || line[1] == 'I') {
-        kernel_add(kernel, name, rest, line[1] == 'I');
+    } else if (line[1] == 'A') {
+        kernel_add(kernel, name, rest, 0);
+    } else if (line[1] == 'I') {
+        size_t number = (size_t)strtoul(rest, &rest, 10);
+        kernel_add(kernel, name, number > 0 ? rest + 1 : rest, number > 0 ? number : 1);
     } else if (line[1] == 'D') {
         kernel_remove(kernel, name, rest);
     } else if (line[1] == 'X') {
@@ -198,7 +203,7 @@ static char *
 apply(struct rules_state *state, struct kernel *kernel)
 {
     struct str text = STR_INIT;
-    size_t n = rules_state_plan(state, &text);
+    size_t n = rules_state_plan(state, &text).n_tables;
 
     assert_int_equal(n, text.len > 0);
     kernel_restore(kernel, str_text(&text));
@@ -254,6 +259,44 @@ a_change_writes_its_chain_and_no_other(void **state)
     assert_null(strstr(text, "FORWARD"));
     AUTO_FREE char *again = apply(rules, &kernel);
     assert_string_equal(again, "");
+    rules_state_free(rules);
+    kernel_done(&kernel);
+}
+
+static void
+a_chain_that_gets_rules_keeps_those_it_has(void **state)
+{
+    struct kernel kernel;
+    struct rules_state *rules = simple(&kernel);
+    AUTO(str) struct str text = STR_INIT;
+    struct ruleset set;
+
+    (void)state;
+    ruleset_init(&set);
+    struct chain *chain = ruleset_chain(&set, "filter", "cali-a");
+    chain_add(chain, "-j cali-new");
+    chain_add(chain, "-j cali-b");
+    chain_add(chain, "-p udp -j DROP");
+    chain_add(chain, "-j DROP");
+    chain_add(chain, "-p sctp -j DROP");
+    chain_add(ruleset_chain(&set, "filter", "cali-new"), "-p icmp -j DROP");
+    rules_state_want_chains(rules, &set);
+    struct plan plan = rules_state_plan(rules, &text);
+    assert_int_equal(plan.n_tables, 1);
+    assert_false(plan.deletes);
+    assert_null(strstr(text.text, ":cali-a"));
+    assert_non_null(strstr(text.text, "-I cali-a 1 "));
+    assert_non_null(strstr(text.text, "-I cali-a 3 "));
+    assert_non_null(strstr(text.text, "-A cali-a "));
+    assert_null(strstr(text.text, "-j cali-b"));
+    kernel_restore(&kernel, text.text);
+    rules_state_committed(rules);
+    learn(rules, &kernel);
+    AUTO_FREE char *again = apply(rules, &kernel);
+    assert_string_equal(again, "");
+    want(rules, "cali-a", "-j cali-b", "-j DROP");
+    assert_true(rules_state_plan(rules, &text).deletes);
+    assert_non_null(strstr(text.text, ":cali-a"));
     rules_state_free(rules);
     kernel_done(&kernel);
 }
@@ -332,7 +375,7 @@ what_is_wanted_while_it_is_written_comes_with_the_next_plan(void **state)
 
     (void)state;
     want(rules, "cali-b", "-p udp -j ACCEPT", NULL);
-    assert_int_equal(rules_state_plan(rules, &text), 1);
+    assert_int_equal(rules_state_plan(rules, &text).n_tables, 1);
     want(rules, "cali-b", "-p sctp -j ACCEPT", NULL);
     want(rules, "cali-c", "-j DROP", NULL);
     kernel_restore(&kernel, text.text);
@@ -372,11 +415,11 @@ a_hook_goes_back_on_top_when_others_got_above_it(void **state)
     const struct line_list *forward = table_get(kernel.chains, "FORWARD");
 
     (void)state;
-    kernel_add(&kernel, "FORWARD", "-j ACCEPT", false);
+    kernel_add(&kernel, "FORWARD", "-j ACCEPT", 0);
     learn(rules, &kernel);
     AUTO_FREE char *below = apply(rules, &kernel);
     assert_string_equal(below, "");
-    kernel_add(&kernel, "FORWARD", "-p tcp -j ACCEPT", true);
+    kernel_add(&kernel, "FORWARD", "-p tcp -j ACCEPT", 1);
     learn(rules, &kernel);
     free(apply(rules, &kernel));
     assert_int_equal(forward->lines.n, 3);
@@ -398,7 +441,7 @@ two_hooks_on_top_come_in_their_order_and_old_ones_go(void **state)
     const struct line_list *forward = table_get(kernel.chains, "FORWARD");
 
     (void)state;
-    kernel_add(&kernel, "INPUT", "-j ACCEPT", false);
+    kernel_add(&kernel, "INPUT", "-j ACCEPT", 0);
     want(rules, "cali-c", "-j DROP", NULL);
     assert_true(rules_state_want_hooks(rules, two, 3));
     learn(rules, &kernel);
@@ -521,6 +564,7 @@ chains_that_are_not_ours_cannot_be_wanted(void **state)
  * ----------------------------------------------------------------------------- */
 
 #define N_CHAINS 12
+#define N_AROUND 6
 
 static unsigned
 random_below(unsigned *seed, unsigned n)
@@ -531,9 +575,27 @@ random_below(unsigned *seed, unsigned n)
 
 /* Only chains of higher numbers are named: no loops. NULL: not wanted. */
 struct history {
-    char *wanted[N_CHAINS];
+    char *wanted[N_CHAINS];    /* the rule in the middle */
+    unsigned around[N_CHAINS]; /* a bit for each of N_AROUND rules before and behind it */
     unsigned seed;
 };
+
+static void
+history_chain(const struct history *history, unsigned i, struct ruleset *set)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "cali-%u", i);
+    struct chain *chain = ruleset_chain(set, "filter", name);
+    for (unsigned k = 0; k < N_AROUND; k++) {
+        if (k == N_AROUND / 2) {
+            chain_add(chain, "%s", history->wanted[i]);
+        }
+        if (history->around[i] >> k & 1) {
+            chain_add(chain, "-p %u -j ACCEPT", 100 + k);
+        }
+    }
+}
 
 static bool
 is_named_by_wanted(const struct history *history, unsigned i)
@@ -551,6 +613,16 @@ is_named_by_wanted(const struct history *history, unsigned i)
 }
 
 static void
+want_history(const struct history *history, unsigned i, struct rules_state *rules)
+{
+    struct ruleset set;
+
+    ruleset_init(&set);
+    history_chain(history, i, &set);
+    rules_state_want_chains(rules, &set);
+}
+
+static void
 random_want(struct history *history, struct rules_state *rules)
 {
     unsigned i = random_below(&history->seed, N_CHAINS);
@@ -558,6 +630,13 @@ random_want(struct history *history, struct rules_state *rules)
     char name[32], rule[64];
 
     snprintf(name, sizeof name, "cali-%u", i);
+    if (history->wanted[i] && random_below(&history->seed, 3) > 0) {
+        /* One more, mostly, or one less. */
+        history->around[i] ^= 1U << random_below(&history->seed, N_AROUND);
+        history->around[i] |= 1U << random_below(&history->seed, N_AROUND);
+        want_history(history, i, rules);
+        return;
+    }
     if (history->wanted[i] && random_below(&history->seed, 3) == 0) {
         /* As callers do: what names it is changed first, here in the same step or never. */
         if (!is_named_by_wanted(history, i)) {
@@ -574,7 +653,7 @@ random_want(struct history *history, struct rules_state *rules)
     }
     free(history->wanted[i]);
     history->wanted[i] = xstrdup(rule);
-    want(rules, name, "-p tcp -j ACCEPT", rule);
+    want_history(history, i, rules);
 }
 
 /* What another tool may do. */
@@ -595,7 +674,7 @@ random_damage(struct history *history, struct kernel *kernel)
         kernel_add(kernel, "FORWARD", "-p foreign -j ACCEPT", random_below(&history->seed, 2));
         break;
     case 2:
-        if (list && list->lines.n == 2) {
+        if (list && list->lines.n >= 2) {
             char *first = list->lines.items[0];
             list->lines.items[0] = list->lines.items[1];
             list->lines.items[1] = first;
@@ -603,7 +682,7 @@ random_damage(struct history *history, struct kernel *kernel)
         break;
     default:
         list_clear(kernel_make(kernel, "cali-leftover"));
-        kernel_add(kernel, "INPUT", "-j cali-leftover", true);
+        kernel_add(kernel, "INPUT", "-j cali-leftover", 1);
         break;
     }
 }
@@ -617,12 +696,8 @@ check_equal(const struct history *history, const struct kernel *kernel)
 
     ruleset_init(&set);
     for (unsigned i = 0; i < N_CHAINS; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "cali-%u", i);
         if (history->wanted[i]) {
-            struct chain *chain = ruleset_chain(&set, "filter", name);
-            chain_add(chain, "-p tcp -j ACCEPT");
-            chain_add(chain, "%s", history->wanted[i]);
+            history_chain(history, i, &set);
         }
     }
     assert_true(ruleset_diff(&set, saved, &text, NULL));
@@ -665,6 +740,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_change_writes_its_chain_and_no_other),
+        cmocka_unit_test(a_chain_that_gets_rules_keeps_those_it_has),
         cmocka_unit_test(what_is_equal_is_no_change),
         cmocka_unit_test(a_chain_goes_when_the_last_rule_that_names_it_goes),
         cmocka_unit_test(chains_that_only_name_one_another_go_together),
