@@ -10,9 +10,9 @@
 typedef VEC(struct prefix) prefix_vec;
 
 struct desired_pools {
-    prefix_vec all;           /* enabled pools of both families */
+    prefix_vec all;           /* of both families, disabled ones too */
     prefix_vec masquerade;    /* those with natOutgoing */
-    bool has_tunnel;          /* an enabled IPv4 pool with ipipMode Always or CrossSubnet */
+    bool has_tunnel;          /* an IPv4 pool with ipipMode Always or CrossSubnet */
     struct ip tunnel_address; /* first host address of the pod CIDR in such a pool; family 0 none */
 };
 

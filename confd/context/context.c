@@ -160,16 +160,16 @@ collect(const struct store *store, enum kind kind, size_t *ret_n)
     return objects;
 }
 
-/* Overlapping pools would make the way of a packet depend on their order: the first by name is
- * used. */
+/* Keeps those of 'pools' that overlap none kept before. */
 static void
-pools_select(struct build *build)
+keep_pools(struct build *build, const struct ippool **pools, size_t n, bool is_disabled)
 {
-    size_t n_kept = 0;
-
-    for (size_t i = 0; i < build->n_pools; i++) {
-        const struct ippool *pool = build->pools[i], *other = NULL;
-        for (size_t j = 0; j < n_kept && other == NULL; j++) {
+    for (size_t i = 0; i < n; i++) {
+        const struct ippool *pool = pools[i], *other = NULL;
+        if (pool->is_disabled != is_disabled) {
+            continue;
+        }
+        for (size_t j = 0; j < build->n_pools && other == NULL; j++) {
             if (prefix_overlaps(&pool->cidr, &build->pools[j]->cidr)) {
                 other = build->pools[j];
             }
@@ -178,10 +178,23 @@ pools_select(struct build *build)
             issue(build, "IPPool %s: spec.cidr: overlaps IPPool %s; %s is left out", pool->name,
                   other->name, pool->name);
         } else {
-            build->pools[n_kept++] = pool;
+            build->pools[build->n_pools++] = pool;
         }
     }
-    build->n_pools = n_kept;
+}
+
+/* Overlapping pools would make the way of a packet depend on their order: the first by name is
+ * used. A disabled one stands behind all others, whatever its name: laid over a wide range to keep
+ * it from masquerading it may contain the pods' own pool. */
+static void
+pools_select(struct build *build)
+{
+    size_t n = build->n_pools;
+    AUTO_FREE const struct ippool **all = xmemdup(build->pools, n * sizeof(*all));
+
+    build->n_pools = 0;
+    keep_pools(build, all, n, false);
+    keep_pools(build, all, n, true);
 }
 
 /* BIRD wants an IPv4-shaped number. A node without IPv4 gets one from its name, as Calico's

@@ -23,7 +23,7 @@ struct build {
     size_t n_nodes;
     const struct bgp_peer **peers; /* by name */
     size_t n_peers;
-    const struct ippool **pools; /* by name, without those that overlap an earlier one */
+    const struct ippool **pools; /* enabled, then disabled, by name; none overlaps an earlier one */
     size_t n_pools;
     const struct bgp_configuration *global;   /* "default"; NULL when absent */
     const struct bgp_configuration *per_node; /* "node.<name>"; NULL when absent */

@@ -30,6 +30,24 @@ report_overlaps(const struct build *build, const struct prefix *block, size_t in
     }
 }
 
+/* What 'disabled' asks for cannot be done here: pods get addresses of the node's pod CIDRs, which
+ * Kubernetes gives a node once and for all. Somebody who drains the pool has to know. */
+static void
+report_disabled(const struct build *build, const struct prefix *block, size_t index)
+{
+    char text[PREFIX_TEXT_MAX];
+
+    for (size_t i = 0; i < build->n_pools; i++) {
+        const struct ippool *pool = build->pools[i];
+        if (pool->is_disabled && prefix_contains(&pool->cidr, block)) {
+            issue(build,
+                  "IPPool %s: spec.disabled: pods of Node %s still get addresses of "
+                  "spec.podCIDRs[%zu], %s; cordon the node to stop that",
+                  pool->name, build->self->name, index, prefix_format(block, text));
+        }
+    }
+}
+
 static void
 put_blocks(const struct build *build, uint8_t family, struct json_object *to)
 {
@@ -43,6 +61,7 @@ put_blocks(const struct build *build, uint8_t family, struct json_object *to)
             continue;
         }
         report_overlaps(build, block, i);
+        report_disabled(build, block, i);
         struct json_object *item = json_object_new_object();
         put_prefix(item, "cidr", block);
         put_origin(item, "Node %s, spec.podCIDRs[%zu]", build->self->name, i);
@@ -94,17 +113,15 @@ put_pools(const struct build *build, uint8_t family, struct json_object *to)
         }
         struct json_object *item = json_object_new_object();
         put_prefix(item, "cidr", &pool->cidr);
-        put_bool(item, "disabled", pool->is_disabled);
         put_text(item, "route", route_word(pool->ipip_mode));
         put_text(item, "mode", mode_name(pool->ipip_mode));
-        put_origin(item, "IPPool %s, %s", pool->name,
-                   pool->is_disabled ? "disabled" : mode_name(pool->ipip_mode));
+        put_origin(item, "IPPool %s, %s%s", pool->name, mode_name(pool->ipip_mode),
+                   pool->is_disabled ? ", disabled" : "");
         json_object_array_add(pools, item);
-        if (pool->is_disabled || pool->disable_bgp_export) {
+        if (pool->disable_bgp_export) {
             item = json_object_new_object();
             put_prefix(item, "cidr", &pool->cidr);
-            put_origin(item, "IPPool %s, %s", pool->name,
-                       pool->is_disabled ? "disabled" : "disableBGPExport");
+            put_origin(item, "IPPool %s, disableBGPExport", pool->name);
             json_object_array_add(hidden, item);
         }
     }

@@ -184,9 +184,7 @@ node_state_pools(const struct node_state *state, const struct store *store,
     *ret_pools = (struct desired_pools){0};
     for (size_t i = 0; i < store_count(store, KIND_IPPOOL); i++) {
         const struct ippool *pool = store_at(store, KIND_IPPOOL, i);
-        if (pool->is_disabled) {
-            continue;
-        }
+        /* 'disabled' ends allocation only: what has an address of the pool goes on as before. */
         VEC_PUSH(&ret_pools->all, pool->cidr);
         if (pool->nat_outgoing) {
             VEC_PUSH(&ret_pools->masquerade, pool->cidr);

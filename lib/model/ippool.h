@@ -19,7 +19,7 @@ struct ippool {
     struct prefix cidr;
     enum ipip_mode ipip_mode; /* always IPIP_NEVER for IPv6 */
     bool nat_outgoing;
-    bool is_disabled;
+    bool is_disabled; /* no new addresses; routes, NAT and IPIP of those given go on */
     bool disable_bgp_export;
     char *node_selector; /* "" or "all()" selects every node; validated by whoever uses it */
     uint8_t block_size;

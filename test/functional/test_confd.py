@@ -50,6 +50,22 @@ def test_the_mode_of_a_pool_is_switched_live(cluster):
     assert all(s == "Established" for s in a1.bgp_peers().values()), "no session was restarted"
 
 
+def test_a_disabled_pool_keeps_its_routes(cluster):
+    """Pods still have its addresses: only allocation ends."""
+    a1, a2, b1 = (cluster.node(n) for n in ("a1", "a2", "b1"))
+    cluster.set_pool(disabled=True)
+    wait_for(lambda: all("IPPool pods4, CrossSubnet, disabled" in n.bird_conf.read_text() for n in (a1, a2, b1)),
+             10, "BIRD's configuration to name the disabled pool")
+    wait_for(lambda: "pods of Node a1 still get addresses of spec.podCIDRs[0]" in a1.log(), 10,
+             "a1 to say that its pods have no other addresses")
+    for mode, device in (("Never", "eth0"), ("CrossSubnet", "tunl0")):
+        cluster.set_pool(ipipMode=mode)
+        expect_route(a1, b1.pod_cidr4, b1.ip4 if device == "tunl0" else a1.zone.gateway4, device)
+        expect_route(a1, a2.pod_cidr4, a2.ip4, "eth0")
+    cluster.set_pool(disabled=None)
+    wait_for(lambda: "disabled" not in a1.bird_conf.read_text(), 10, "the pool to be enabled")
+
+
 def test_tunl0_that_comes_late_gets_its_routes(cluster):
     """Loading the module makes the device, down, long before felix raises it: BIRD refuses the routes then."""
     a1, b1 = cluster.node("a1"), cluster.node("b1")

@@ -94,6 +94,10 @@ def test_ipip_is_taken_from_nodes_only(cluster):
 
 def test_tunl0_loses_its_address_when_no_pool_needs_it(cluster):
     node = cluster.node("a1")
+    cluster.set_pool(disabled=True)
+    stays(lambda: tunnel(node)[2] == [node.pod_cidr4.replace(".0/24", ".1/32")], 2,
+          "the address, which pods of a disabled pool need")
+    cluster.set_pool(disabled=None)
     cluster.set_pool(ipipMode="Never")
     wait_for(lambda: tunnel(node)[2] == [], 10, lambda: f"the address to go: {tunnel(node)}")
     wait_for(lambda: "projectcalico.org/IPv4IPIPTunnelAddr" not in node.annotations(), 10, "the annotation to go")

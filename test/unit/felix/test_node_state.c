@@ -175,7 +175,7 @@ the_tunnel_has_the_first_host_address_of_the_pod_cidr(void **state)
     assert_string_equal(tunnel(world), "10.244.3.1");
     put_pool(world, "plain",
              "\"cidr\":\"10.244.0.0/16\",\"ipipMode\":\"Always\",\"disabled\":true");
-    assert_string_equal(tunnel(world), "no tunnel");
+    assert_string_equal(tunnel(world), "10.244.3.1");
     /* The pool wants a tunnel, this node has no block in it. */
     put_pool(world, "plain", "\"cidr\":\"10.99.0.0/16\",\"ipipMode\":\"Always\"");
     assert_string_equal(tunnel(world), "no address");
@@ -189,11 +189,16 @@ pools_sort_into_all_and_masqueraded(void **state)
 
     put_pool(world, "four", "\"cidr\":\"10.244.0.0/16\",\"natOutgoing\":true");
     put_pool(world, "six", "\"cidr\":\"fd00:244::/48\"");
-    put_pool(world, "off", "\"cidr\":\"10.9.0.0/16\",\"natOutgoing\":true,\"disabled\":true");
     node_state_pools(world->nodes, world->store, &pools);
     assert_int_equal(pools.all.n, 2);
     assert_int_equal(pools.masquerade.n, 1);
     assert_int_equal(pools.masquerade.items[0].ip.family, 4);
+    desired_pools_done(&pools);
+    /* Pods that have an address of it already are treated as before. */
+    put_pool(world, "off", "\"cidr\":\"10.9.0.0/16\",\"natOutgoing\":true,\"disabled\":true");
+    node_state_pools(world->nodes, world->store, &pools);
+    assert_int_equal(pools.all.n, 3);
+    assert_int_equal(pools.masquerade.n, 2);
     desired_pools_done(&pools);
 }
 
