@@ -234,6 +234,15 @@ felix_configure_routes(struct felix *felix)
     felix->next_routes_ms = 0; /* what is foreign now is found by reading back */
 }
 
+void
+felix_on_marks_carried(void *owner)
+{
+    struct felix *felix = owner;
+
+    felix->marks_are_carried = felix->rules_dirty = true;
+    kick(&felix->flush);
+}
+
 static void
 calculate_settings(struct felix *felix)
 {

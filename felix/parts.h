@@ -82,6 +82,7 @@ struct felix {
     struct desired_pools pools;
     struct policies *policies;
     struct rules_config *rules; /* what policies renders with */
+    bool marks_are_carried;     /* nothing has the bits of an earlier mask any more */
     bool has_ipvs;              /* kube-proxy works with IPVS here */
     bool rules_dirty;           /* the above has to be made anew */
     bool configuration_dirty;
@@ -141,6 +142,8 @@ void felix_on_kernel(void *owner, const struct monitor_note *note);
 void felix_flush(void *owner);
 /* Addresses outside the cluster that may send IPIP; those wanted before go. */
 void felix_want_external_nodes(struct felix *felix, const char *list);
+/* Rules without the bits of an earlier mask may come. */
+void felix_on_marks_carried(void *owner);
 /* Pod routes as they are set. */
 void felix_configure_routes(struct felix *felix);
 void felix_on_tick(uv_timer_t *timer);

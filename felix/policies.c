@@ -36,6 +36,9 @@ struct policies {
     struct revoke *revoke;
     struct kick judging;
     bool is_revoking;
+    struct policy_marks marks; /* with older bits: those of an earlier mask are still about */
+    bool are_marks_wanted;     /* by the tables, too */
+    bool is_carrying;
 };
 
 /* ---- whose connections are judged again -------------------------------------------------------
@@ -216,11 +219,33 @@ is_allowed(void *owner, const struct packet *packet)
     return flow_is_allowed(&ends, packet, &sets);
 }
 
+static bool
+has_older_marks(const struct policies *policies)
+{
+    const struct policy_marks *marks = &policies->marks;
+
+    return marks->also_refused || marks->also_arrived || marks->also_from_pod;
+}
+
+static void
+end_older_marks(struct policies *policies)
+{
+    struct policy_marks *marks = &policies->marks;
+
+    marks->also_refused = marks->also_arrived = marks->also_from_pod = 0;
+    policies->spec.carried(policies->spec.owner);
+}
+
 static void
 on_judged(void *owner, const struct revoke_report *report, const struct err *err)
 {
     struct policies *policies = owner;
+    const struct policy_marks *marks = &policies->marks;
 
+    if (!err && policies->is_carrying && report->bit == marks->refused &&
+        report->carried == marks->also_refused) {
+        end_older_marks(policies);
+    }
     if (err) {
         log_error_every(60, "open connections cannot be judged: %s; trying again", err->text);
         kick_later(&policies->judging, REVOKE_RETRY_MS);
@@ -237,10 +262,27 @@ judge(void *owner)
     revoke_start(policies->revoke);
 }
 
+/* From here on nothing gives the older bits. What has them is judged once more behind that: it may
+ * have been allowed again meanwhile. */
+static void
+carry_marks(struct policies *policies)
+{
+    if (policies->marks.also_refused == 0) {
+        end_older_marks(policies);
+        return;
+    }
+    policies->is_carrying = true;
+    revoke_carry(policies->revoke, policies->marks.also_refused);
+    touch_all(policies);
+    kick(&policies->judging);
+}
+
 void
 policies_settled(struct policies *policies)
 {
-    if (policies->is_revoking) {
+    if (has_older_marks(policies) && policies->are_marks_wanted && !policies->is_carrying) {
+        carry_marks(policies);
+    } else if (policies->is_revoking) {
         kick(&policies->judging);
     }
 }
@@ -379,7 +421,9 @@ policies_interfaces(struct policies *policies, const struct policy_interface *in
 void
 policies_configure(struct policies *policies, const struct static_rules_config *config)
 {
-    revoke_set_bit(policies->revoke, config->policy->marks.refused);
+    policies->marks = config->policy->marks;
+    policies->are_marks_wanted = policies->is_carrying = false;
+    revoke_set_bit(policies->revoke, policies->marks.refused);
     wanted_chains_configure(policies->chains, config);
 }
 
@@ -400,6 +444,7 @@ void
 policies_want(struct policies *policies, struct iptables *const tables[2])
 {
     wanted_chains_want(policies->chains, tables);
+    policies->are_marks_wanted = true;
     TABLE_FOREACH (policies->locals, entry) {
         struct local *local = table_value(entry);
         for (size_t i = 0; i < ARRAY_LEN(local->revisions) && local->is_changed; i++) {

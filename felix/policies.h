@@ -28,6 +28,10 @@ struct policies_spec {
     bool ipv6;
     uint32_t max_ipset_size;
     struct in_force *in_force; /* borrowed: is told of policies and lists */
+    /* Nothing in the kernel has the older bits of the marks any more (policy_marks_follow()): to be
+     * configured anew without them. */
+    void (*carried)(void *owner);
+    void *owner;
 };
 
 struct policies *policies_new(const struct policies_spec *spec);

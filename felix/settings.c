@@ -379,6 +379,7 @@ static const struct setting rows[] = {
      AT(mark_mask),
      .initial = "0xffff0000",
      .check = check_mask,
+     .effect = FELIX_CHANGES_RULES,
      .help = "Bits of packet and connection marks that felix may use; it takes the seven lowest."},
     {.name = "IptablesFilterAllowAction",
      .env = "FELIX_IPTABLESFILTERALLOWACTION",

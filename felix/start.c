@@ -61,7 +61,9 @@ open_kernel(struct felix *felix, struct err *err)
                                            .interface_prefix = felix->settings->interface_prefix,
                                            .ipv6 = felix->settings->ipv6,
                                            .max_ipset_size = felix->settings->max_ipset_size,
-                                           .in_force = people_in_force(felix->people)};
+                                           .in_force = people_in_force(felix->people),
+                                           .carried = felix_on_marks_carried,
+                                           .owner = felix};
     felix->policies = policies_new(&policies);
     felix->rules_dirty = true;
     return true;

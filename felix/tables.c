@@ -17,6 +17,11 @@ tables_configure(struct felix *felix)
 
     felix->rules = rules_config_new(felix->settings, felix->store, felix->pools.has_tunnel);
     felix->rules->policy.has_ipvs = felix->has_ipvs;
+    if (old) {
+        policy_marks_follow(&felix->rules->policy.marks, &old->policy.marks,
+                            felix->marks_are_carried);
+        felix->marks_are_carried = false;
+    }
     policies_configure(felix->policies, &felix->rules->fixed);
     policies_set_revoking(felix->policies, felix->settings->revokes_connections);
     if (felix->rules->warning[0] && (!old || strcmp(old->warning, felix->rules->warning) != 0)) {

@@ -22,6 +22,7 @@
 
 struct run {
     struct table *ips; /* key: struct ip */
+    uint32_t bit, carry;
     VEC(struct conntrack_filter) dumps;
     size_t dump; /* the one that is going on */
     bool is_dumping;
@@ -38,6 +39,7 @@ struct run {
 struct revoke {
     struct revoke_spec spec;
     struct table *touched;
+    uint32_t carry; /* of the next run */
     bool wants_run;
     bool is_freed;
     bool is_reading;
@@ -117,6 +119,17 @@ run_new(struct table *ips)
     return run;
 }
 
+static struct run *
+run_new_carrying(uint32_t bits)
+{
+    struct run *run = run_new(table_new());
+
+    run->carry = run->report.carried = bits;
+    add_dump(run, 4, CONNTRACK_ALL, NULL);
+    add_dump(run, 6, CONNTRACK_ALL, NULL);
+    return run;
+}
+
 /* ---- reading: on a worker, which touches nothing but the run
  * ----------------------------------- */
 
@@ -128,6 +141,9 @@ belongs_to_dump(const struct run *run, const struct conntrack_entry *entry)
 
     if (entry->zone != 0) {
         return false;
+    }
+    if (run->carry) {
+        return (entry->mark & run->carry) != 0;
     }
     switch (run->dumps.items[run->dump].side) {
     case CONNTRACK_ORIGINAL_SOURCE:
@@ -231,9 +247,14 @@ static void
 judge(struct revoke *revoke, const struct conntrack_entry *entry)
 {
     struct run *run = revoke->run;
-    uint32_t bit = revoke->spec.bit;
+    uint32_t bit = run->bit;
     struct packet packet;
 
+    if (run->carry) {
+        const struct conntrack_marking carried = {entry->original, bit, bit | run->carry};
+        VEC_PUSH(&run->markings, carried);
+        return;
+    }
     if (entry->has_master) {
         packet_of_master(run, entry, &packet);
     } else {
@@ -269,6 +290,7 @@ finish(struct revoke *revoke)
     run->report.us = clock_monotonic_us() - run->since_us;
     revoke->run = NULL;
     if (!run->is_good) {
+        revoke->carry |= run->carry;
         TABLE_FOREACH (run->ips, entry) {
             table_put_bytes(revoke->touched, table_key(entry), table_key_len(entry), &present);
         }
@@ -358,6 +380,12 @@ revoke_set_bit(struct revoke *revoke, uint32_t bit)
 }
 
 void
+revoke_carry(struct revoke *revoke, uint32_t bits)
+{
+    revoke->carry |= bits;
+}
+
+void
 revoke_touch(struct revoke *revoke, const struct ip *ip)
 {
     table_put_bytes(revoke->touched, ip, sizeof *ip, &present);
@@ -366,13 +394,22 @@ revoke_touch(struct revoke *revoke, const struct ip *ip)
 void
 revoke_start(struct revoke *revoke)
 {
-    revoke->wants_run = table_count(revoke->touched) > 0;
+    bool has_touched = table_count(revoke->touched) > 0;
+
+    revoke->wants_run = has_touched || revoke->carry;
     if (revoke->run || !revoke->wants_run) {
         return;
     }
-    revoke->wants_run = false;
-    revoke->run = run_new(revoke->touched);
-    revoke->touched = table_new();
+    if (revoke->carry) {
+        revoke->run = run_new_carrying(revoke->carry & ~revoke->spec.bit);
+        revoke->carry = 0;
+        revoke->wants_run = has_touched;
+    } else {
+        revoke->wants_run = false;
+        revoke->run = run_new(revoke->touched);
+        revoke->touched = table_new();
+    }
+    revoke->run->bit = revoke->run->report.bit = revoke->spec.bit;
     read_more(revoke);
 }
 

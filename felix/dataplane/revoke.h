@@ -25,6 +25,8 @@ struct revoke_report {
     size_t n_seen;    /* entries of touched addresses */
     size_t n_refused; /* got the bit */
     size_t n_allowed; /* lost it */
+    uint32_t bit;     /* which */
+    uint32_t carried; /* connections that had one of these have 'bit' instead; 0: judged */
     uint64_t us;      /* from start to the last mark */
 };
 
@@ -43,6 +45,9 @@ struct revoke_spec {
 struct revoke *revoke_new(const struct revoke_spec *spec);
 /* Takes effect when the next run starts. */
 void revoke_set_bit(struct revoke *revoke, uint32_t bit);
+/* Connections with one of these bits, of an earlier mask, get the present one instead. The next run
+ * does that, whoever they are of, and nothing else. */
+void revoke_carry(struct revoke *revoke, uint32_t bits);
 /* An address whose connections may have lost or won something: of an endpoint that is new, has
  * another list, or whose policies or sets in them changed. Gathered until revoke_start(). */
 void revoke_touch(struct revoke *revoke, const struct ip *ip);

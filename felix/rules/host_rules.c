@@ -7,7 +7,10 @@
  *   filter FORWARD           refused → drop, established → accept, pods' dispatch, service loops
  *   filter INPUT, OUTPUT     pods to their node; the node to its own pods is never looked at
  *
- * Without host endpoints only packets of pods are touched. */
+ * Without host endpoints only packets of pods are touched.
+ *
+ * raw and mangle leave no bit behind but accept: each table is a commit of its own, and while the
+ * mask of marks changes, another bit of theirs could be what filter takes for accept. */
 #include "felix/rules/host_rules.h"
 
 #include <stdio.h>
@@ -66,8 +69,8 @@ host_rules_established(const struct policy_rules_config *config, struct chain *c
     AUTO(str) struct str mark = STR_INIT;
     const struct drop_tag tag = {DROP_INVALID, INGRESS, 0, ""};
 
-    str_addf(&refused, "%s -m connmark --mark 0x%x/0x%x", match, config->marks.refused,
-             config->marks.refused);
+    str_add(&refused, match);
+    render_match_refused(&refused, &config->marks);
     rule_add(chain, str_text(&refused), " -g cali-refused");
     str_addf(&established, "%s" ESTABLISHED, match);
     if (config->filter_allow == RULES_RETURN) {
@@ -206,6 +209,7 @@ host_rules_raw_input(const struct policy_rules_config *config, uint8_t family, s
         host_rules_clear(config, chain);
         chain_add(chain, "! -i %s+ -j cali-from-host-endpoint", config->workload_prefix);
         host_rules_accept_marked(config, chain, RULES_ACCEPT);
+        host_rules_clear(config, chain);
     }
 }
 
@@ -218,6 +222,7 @@ raw_output(const struct policy_rules_config *config, uint8_t family, struct rule
     host_rules_clear(config, chain);
     chain_add(chain, "! -o %s+ -j cali-to-host-endpoint", config->workload_prefix);
     host_rules_accept_marked(config, chain, RULES_ACCEPT);
+    host_rules_clear(config, chain);
     add_hook(config, set, "raw", "OUTPUT", "cali-OUTPUT");
 }
 
@@ -236,6 +241,7 @@ mangle_rules(const struct policy_rules_config *config, uint8_t family, struct ru
     add_discovery(family, chain, "");
     rule_add(chain, "", " -j cali-from-host-endpoint");
     host_rules_accept_marked(config, chain, config->mangle_allow);
+    host_rules_clear(config, chain);
     add_hook(config, set, "mangle", "PREROUTING", "cali-PREROUTING");
 
     chain = ruleset_chain(set, "mangle", "cali-POSTROUTING");
@@ -343,8 +349,11 @@ host_rules_input(const struct policy_rules_config *config, uint8_t family, struc
 void
 host_rules_output(const struct policy_rules_config *config, uint8_t family, struct chain *chain)
 {
-    chain_add(chain, "-o %s+ -m connmark --mark 0x%x/0x%x -g cali-refused", config->workload_prefix,
-              config->marks.refused, config->marks.refused);
+    AUTO(str) struct str refused = STR_INIT;
+
+    str_addf(&refused, " -o %s+", config->workload_prefix);
+    render_match_refused(&refused, &config->marks);
+    rule_add(chain, str_text(&refused), " -g cali-refused");
     ipvs_rules_output(config, chain);
     chain_add(chain, "-o %s+ -j RETURN", config->workload_prefix);
     if (config->has_host_endpoints) {

@@ -55,7 +55,7 @@ ipvs_rules_output(const struct policy_rules_config *config, struct chain *chain)
     AUTO(str) struct str arrived = STR_INIT;
 
     if (config->has_ipvs) {
-        render_match_mark(&arrived, config->marks.arrived, 0);
+        render_match_either(&arrived, config->marks.arrived, config->marks.also_arrived);
         rule_add(chain, str_text(&arrived), " -g cali-ipvs");
     }
 }
@@ -67,7 +67,7 @@ not_taken(const struct policy_rules_config *config, uint8_t family, struct rules
     AUTO(str) struct str match = STR_INIT;
     char target[64];
 
-    render_match_mark(&match, config->marks.from_pod, 0);
+    render_match_either(&match, config->marks.from_pod, config->marks.also_from_pod);
     str_addf(&match, " -m set --match-set cali%u0" SET_IPVS " dst", family);
     snprintf(target, sizeof target, " -j CONNMARK --set-xmark 0x%x/0x%x", config->marks.refused,
              config->marks.refused);
@@ -87,7 +87,7 @@ ipvs_rules_static(const struct policy_rules_config *config, uint8_t family, stru
     struct chain *chain = ruleset_chain(set, "filter", "cali-ipvs");
     host_rules_established(config, chain, "");
     host_rules_clear(config, chain);
-    render_match_mark(&from_pod, config->marks.from_pod, 0);
+    render_match_either(&from_pod, config->marks.from_pod, config->marks.also_from_pod);
     rule_add(chain, str_text(&from_pod), " -j cali-ipvs-from");
     snprintf(to, sizeof to, " -o %s+", config->workload_prefix);
     rule_add(chain, to, " -j " DISPATCH_TO);

@@ -31,8 +31,15 @@
 struct policy_marks {
     uint32_t accept, pass, refused, matched, block;
     uint32_t arrived, from_pod; /* of packets that IPVS may send on */
+    /* Bits that meant the same under an earlier mask, and are taken for it until nothing has them
+     * any more: tables are not committed all at once, and connections are older than that. 0: none.
+     */
+    uint32_t also_refused, also_arrived, also_from_pod;
 };
 
+/* For a config that follows one with the marks 'old'. 'is_over': nothing has the bits that 'old'
+ * took for its own. */
+void policy_marks_follow(struct policy_marks *marks, const struct policy_marks *old, bool is_over);
 /* Single bits out of the mask, low to high in the order above; seven are needed. */
 MUST_CHECK bool policy_marks_of_mask(uint32_t mask, struct policy_marks *ret_marks,
                                      struct err *err);

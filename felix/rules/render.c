@@ -26,9 +26,28 @@ policy_marks_of_mask(uint32_t mask, struct policy_marks *ret_marks, struct err *
         return err_set(err, "mark mask 0x%x has %zu bits, %zu are needed", mask, n,
                        ARRAY_LEN(bits));
     }
-    *ret_marks =
-        (struct policy_marks){bits[0], bits[1], bits[2], bits[3], bits[4], bits[5], bits[6]};
+    *ret_marks = (struct policy_marks){.accept = bits[0],
+                                       .pass = bits[1],
+                                       .refused = bits[2],
+                                       .matched = bits[3],
+                                       .block = bits[4],
+                                       .arrived = bits[5],
+                                       .from_pod = bits[6]};
     return true;
+}
+
+static uint32_t
+older_bits(uint32_t now, uint32_t old, uint32_t also, bool is_over)
+{
+    return (old | (is_over ? 0 : also)) & ~now;
+}
+
+void
+policy_marks_follow(struct policy_marks *marks, const struct policy_marks *old, bool is_over)
+{
+    marks->also_refused = older_bits(marks->refused, old->refused, old->also_refused, is_over);
+    marks->also_arrived = older_bits(marks->arrived, old->arrived, old->also_arrived, is_over);
+    marks->also_from_pod = older_bits(marks->from_pod, old->from_pod, old->also_from_pod, is_over);
 }
 
 bool
@@ -62,6 +81,29 @@ void
 render_match_mark(struct str *out, uint32_t set, uint32_t clear)
 {
     str_addf(out, " -m mark --mark 0x%x/0x%x", set, set | clear);
+}
+
+/* 'match' is "mark" or "connmark". */
+static void
+match_any(struct str *out, const char *match, uint32_t bit, uint32_t also)
+{
+    if (also == 0) {
+        str_addf(out, " -m %s --mark 0x%x/0x%x", match, bit, bit);
+    } else {
+        str_addf(out, " -m %s ! --mark 0x0/0x%x", match, bit | also);
+    }
+}
+
+void
+render_match_either(struct str *out, uint32_t bit, uint32_t also)
+{
+    match_any(out, "mark", bit, also);
+}
+
+void
+render_match_refused(struct str *out, const struct policy_marks *marks)
+{
+    match_any(out, "connmark", marks->refused, marks->also_refused);
 }
 
 void

@@ -10,6 +10,10 @@
 void render_set_mark(struct str *out, uint32_t set, uint32_t clear);
 /* "-m mark": all bits of 'set' are set and all of 'clear' are not. */
 void render_match_mark(struct str *out, uint32_t set, uint32_t clear);
+/* The bit, or one of those that an earlier mask had for it. */
+void render_match_either(struct str *out, uint32_t bit, uint32_t also);
+/* A connection that felix refuses. */
+void render_match_refused(struct str *out, const struct policy_marks *marks);
 void render_limit(struct str *out, const struct rate_limit *limit);
 /* "-j NFLOG" with limit. Only with config->nflog_group. */
 void render_nflog(struct str *out, const struct policy_rules_config *config,

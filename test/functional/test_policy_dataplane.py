@@ -123,6 +123,46 @@ def test_a_connection_that_is_allowed_again_may_be_opened_anew(world):
         flows.wait_both_ways(second)
 
 
+# The bits of accept, pass, refused ... move by one, to others, and back, so that one of before means another thing.
+MASKS = (0xfffe0000, 0xff800000, 0x000fffe0, 0xffff0000)
+
+
+def test_another_mark_mask_opens_nothing_and_cuts_nothing(world):
+    """What was ended stays so, what is denied does not pass at any moment, and what is open goes on."""
+    only = [port(OTHER_PORT, p.upper()) for p in PROTOCOLS]
+    node = world.node("n1")
+    denied = {f"{source} {family}": (world.pod(source).netns, world.pod("x/a").netns, world.ip("x/a", family))
+              for source in ("y/b", "z/a") for family in (4, 6)}
+
+    def is_taken_up(mask):
+        bits = [1 << i for i in range(32) if mask >> i & 1][:3]
+        for family in (4, 6):
+            rules = node.own_rules(family, world.backend)
+            allow = [r for r in rules if r.startswith("-A cali-allow ")]
+            refused = {r.split("-m connmark ")[1].split(" -g")[0] for r in rules if "-m connmark" in r}
+            if not all(f"0x{bits[0]:x}/" in r for r in allow) or refused != {f"--mark 0x{bits[2]:x}/0x{bits[2]:x}"}:
+                return False
+        return True
+
+    with OpenFlows() as flows:
+        gone = all_flows(flows, world.pod("y/b"), world.pod("x/a"), OPEN_PORT)
+        kept = all_flows(flows, world.pod("y/c"), world.pod("x/a"), OTHER_PORT)
+        flows.wait_both_ways()
+        moment = time.monotonic()
+        world.apply(network_policy("x", "cut", A, [ingress(ports=only)]))
+        assert_stopped(gone, moment, watch=0.2)
+        with Stream(denied, rate=500) as stream:
+            for mask in MASKS:
+                world.write({"apiVersion": "crd.projectcalico.org/v1", "kind": "FelixConfiguration",
+                             "metadata": {"name": "default"}, "spec": {"iptablesMarkMask": mask}})
+                wait_for(lambda m=mask: is_taken_up(m), 15, lambda m=mask: f"mask {m:#x}: {node.felix.tail(5)}")
+            assert_stopped(gone, moment)
+            assert not any(flow.seen for flow in stream.stop())
+        assert_untouched(kept, moment)
+    world.remove({"apiVersion": "crd.projectcalico.org/v1", "kind": "FelixConfiguration",
+                  "metadata": {"name": "default"}})
+
+
 # ---- the first packet of a pod
 class Eager(threading.Thread):
     """Sends numbered UDP packets from a namespace as fast as it may, from before it has an address on."""

@@ -158,8 +158,8 @@ fields_come_in_all_the_forms_calico_has(void **state)
         "'failsafeInboundHostPorts':[{'protocol':'TCP','port':22,'net':'10.0.0.0/8'},"
         "{'protocol':'udp','port':68},{'protocol':'tcp','port':1,'net':'fd00::/8'}],"
         "'failsafeOutboundHostPorts':[]}");
-    says(room, "setting IptablesMarkMask is taken up when felix starts anew");
-    assert_int_equal(room->news.n_for_start, 1);
+    assert_int_equal(room->news.n_for_start, 0);
+    assert_int_equal(room->settings->mark_mask, 0xff000000);
     assert_true(room->news.effects & FELIX_CHANGES_TABLES);
     assert_int_equal(room->settings->iptables_lock_probe_ms, 70);
     assert_int_equal(room->settings->iptables_recheck_ms, 2000);

@@ -347,7 +347,8 @@ host_endpoints_are_dispatched_in_every_table(void **state)
     assert_chain(&set, "raw", "cali-PREROUTING",
                  "-i cali+ -j cali-from-wl\n-j MARK --set-xmark 0x0/0x1b0000\n"
                  "! -i cali+ -j cali-from-host-endpoint\n"
-                 "-m mark --mark 0x10000/0x10000 -j ACCEPT\n");
+                 "-m mark --mark 0x10000/0x10000 -j ACCEPT\n"
+                 "-j MARK --set-xmark 0x0/0x1b0000\n");
     ruleset_done(&set);
 }
 
@@ -363,7 +364,8 @@ neighbours_are_found_whatever_a_host_endpoint_denies(void **state)
                  "-i cali+ -j cali-from-wl\n! -i cali+ -p 58 -j cali-discovery\n"
                  "-j MARK --set-xmark 0x0/0x1b0000\n"
                  "! -i cali+ -j cali-from-host-endpoint\n"
-                 "-m mark --mark 0x10000/0x10000 -j ACCEPT\n");
+                 "-m mark --mark 0x10000/0x10000 -j ACCEPT\n"
+                 "-j MARK --set-xmark 0x0/0x1b0000\n");
     static const char *const places[][2] = {{"raw", "cali-OUTPUT"},
                                             {"mangle", "cali-PREROUTING"},
                                             {"filter", "cali-INPUT"},
@@ -434,6 +436,41 @@ what_ipvs_sends_on_is_judged_in_output(void **state)
     ruleset_done(&set);
 }
 
+static void
+bits_of_an_earlier_mask_count_until_they_are_gone(void **state)
+{
+    struct policy_rules_config policy = {.has_ipvs = true};
+    struct policy_marks first, second, third;
+    struct ruleset set;
+
+    (void)state;
+    assert_true(policy_marks_of_mask(0xffff0000, &first, NULL));
+    assert_true(policy_marks_of_mask(0xff000000, &second, NULL));
+    assert_true(policy_marks_of_mask(0xfffe0000, &third, NULL));
+    policy_marks_follow(&first, &first, false);
+    assert_int_equal(first.also_refused | first.also_arrived | first.also_from_pod, 0);
+    policy_marks_follow(&second, &first, false);
+    assert_int_equal(second.also_refused, 0x40000);
+    policy_marks_follow(&third, &second, false);
+    assert_int_equal(third.also_refused, 0x4040000);
+    assert_int_equal(third.also_arrived, 0x20200000);
+    policy_marks_follow(&first, &third, true);
+    assert_int_equal(first.also_refused, 0x80000);
+
+    with_policy(&policy, 4, &set);
+    const struct chain *chain = find_chain(&set, "filter", "cali-FORWARD");
+    assert_string_equal(chain->rules.items[1],
+                        "-i cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused");
+    ruleset_done(&set);
+    policy.marks = third;
+    ruleset_init(&set);
+    policy_rules_static(&policy, 4, &set);
+    chain = find_chain(&set, "filter", "cali-ipvs");
+    assert_string_equal(chain->rules.items[0],
+                        "-m connmark ! --mark 0x0/0x40c0000 -g cali-refused");
+    ruleset_done(&set);
+}
+
 int
 main(void)
 {
@@ -446,6 +483,7 @@ main(void)
         cmocka_unit_test(host_endpoints_are_dispatched_in_every_table),
         cmocka_unit_test(what_ipvs_sends_on_is_judged_in_output),
         cmocka_unit_test(neighbours_are_found_whatever_a_host_endpoint_denies),
+        cmocka_unit_test(bits_of_an_earlier_mask_count_until_they_are_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -517,6 +517,48 @@ what_is_touched_during_a_run_has_its_own(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+static void
+what_is_refused_stays_so_under_another_bit(void **state)
+{
+    static char v4[] = "iptables", a[] = "-I", in[] = "INPUT", m[] = "-m", j[] = "-j", w[] = "-w",
+                connmark[] = "connmark", mark[] = "--mark", bit[] = "0x400/0x400", drop[] = "DROP",
+                del[] = "-D", old_bit[] = BIT_TEXT, one[] = "1";
+    struct pair refused = stream_pair(IPPROTO_TCP, "127.0.7.1", "127.0.7.2", "127.0.7.2", 7601);
+    struct pair kept = stream_pair(IPPROTO_TCP, "127.0.7.1", "127.0.7.2", "127.0.7.2", 7602);
+    struct world world = {.refused_port = 7601};
+    uv_loop_t loop;
+    const struct revoke_spec spec = {
+        .loop = &loop, .bit = BIT, .is_allowed = is_allowed, .done = on_done, .owner = &world};
+
+    (void)state;
+    JUDGE(&world, "127.0.7.1");
+    assert_silent(&refused);
+    uv_loop_init(&loop);
+    struct revoke *revoke = revoke_new(&spec);
+    revoke_set_bit(revoke, 0x400);
+    revoke_carry(revoke, BIT);
+    assert_true(RUNS(v4, w, a, in, m, connmark, mark, bit, j, drop));
+    revoke_start(revoke);
+    while (revoke_is_busy(revoke)) {
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(world.report.carried, BIT);
+    assert_int_equal(world.report.bit, 0x400);
+    /* The rule of the old bit is not needed any more. */
+    assert_true(RUNS(v4, w, del, in, m, connmark, mark, old_bit, j, drop));
+    assert_silent(&refused);
+    assert_talks(&kept);
+    assert_true(RUNS(v4, w, del, in, one));
+    assert_talks(&refused);
+    assert_true(RUNS(v4, w, a, in, m, connmark, mark, old_bit, j, drop));
+    assert_talks(&refused); /* it has the old bit no more */
+    revoke_free(revoke);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    close_pair(&refused);
+    close_pair(&kept);
+}
+
 int
 main(void)
 {
@@ -532,6 +574,7 @@ main(void)
         cmocka_unit_test(long_work_leaves_the_loop_to_others),
         cmocka_unit_test(it_can_be_freed_at_any_time),
         cmocka_unit_test(what_is_touched_during_a_run_has_its_own),
+        cmocka_unit_test(what_is_refused_stays_so_under_another_bit),
     };
 
     return cmocka_run_group_tests(tests, enter_namespace, NULL);
