@@ -78,6 +78,18 @@ recall_line(struct configuration *configuration, char *line, const char *path,
     }
 }
 
+static void
+recall_lines(struct configuration *configuration, const char *text, const char *path,
+             void (*report)(const char *text))
+{
+    AUTO_FREE char *copy = xstrdup(text);
+    char *save = NULL;
+
+    for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        recall_line(configuration, line, path, report);
+    }
+}
+
 /* What the objects said when felix ran last. */
 static void
 recall(struct configuration *configuration, void (*report)(const char *text))
@@ -85,7 +97,6 @@ recall(struct configuration *configuration, void (*report)(const char *text))
     AUTO_FREE char *path = file_path(configuration);
     AUTO(str) struct str content = STR_INIT;
     struct err err = ERR_INIT;
-    char *save = NULL;
 
     if (!file_read(path, FILE_MAX, &content, &err)) {
         if (err.code != ENOENT) {
@@ -94,10 +105,22 @@ recall(struct configuration *configuration, void (*report)(const char *text))
         return;
     }
     configuration->saved = xstrdup(str_text(&content));
-    AUTO_FREE char *copy = xstrdup(str_text(&content));
-    for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        recall_line(configuration, line, path, report);
-    }
+    recall_lines(configuration, str_text(&content), path, report);
+}
+
+static void
+be_silent(const char *text)
+{
+    (void)text; /* it was told when the object came */
+}
+
+void
+configuration_start_anew(struct configuration *configuration)
+{
+    settings_done(&felix_settings_spec, &configuration->current);
+    configuration->current = (struct felix_settings){0};
+    settings_copy(&felix_settings_spec, &configuration->current, &configuration->given);
+    recall_lines(configuration, str_text(&configuration->wanted), "", be_silent);
 }
 
 bool
@@ -215,15 +238,14 @@ take_up(struct configuration *configuration, struct overlay *overlay,
         if (settings_row_equal(row, &configuration->current, overlay->next)) {
             continue;
         }
-        if (row->effect != 0) {
+        news->effects |= row->effect;
+        if (!(row->effect & FELIX_STARTS_ANEW)) {
             settings_copy_row(row, &configuration->current, overlay->next);
-            news->effects |= row->effect;
             continue;
         }
-        snprintf(text, sizeof text,
-                 "FelixConfiguration: setting %s is taken up when felix starts anew", row->name);
+        snprintf(text, sizeof text, "FelixConfiguration: for setting %s felix starts anew",
+                 row->name);
         tell(overlay, text);
-        news->n_for_start++;
     }
 }
 

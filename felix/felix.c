@@ -243,6 +243,12 @@ felix_on_marks_carried(void *owner)
     kick(&felix->flush);
 }
 
+bool
+felix_wants_start(const struct felix *felix)
+{
+    return felix->wants_start && !felix->is_stopping;
+}
+
 static void
 calculate_settings(struct felix *felix)
 {
@@ -279,6 +285,10 @@ calculate_settings(struct felix *felix)
         felix_configure_routes(felix);
     }
     felix->node_dirty |= (news.effects & FELIX_CHANGES_NODE) != 0;
+    if (news.effects & FELIX_STARTS_ANEW) {
+        felix->wants_start = true;
+        uv_stop(felix->loop);
+    }
     if (!configuration_save(felix->configuration, &err)) {
         log_warn_every(60, "%s; a felix that starts without the API will not know these settings",
                        err.text);
@@ -518,6 +528,9 @@ felix_flush(void *owner)
     }
     if (felix->configuration_dirty) {
         calculate_settings(felix);
+    }
+    if (felix->wants_start) {
+        return;
     }
     resync_what_is_due(felix);
     node_state_take_hosts(felix->nodes, on_host, felix);

@@ -12,6 +12,8 @@ struct felix;
  * that the CNI plugin adds where an earlier run left its rules and sets in place. */
 MUST_CHECK bool felix_new(uv_loop_t *loop, struct configuration *configuration,
                           struct felix **ret_felix, struct err *err);
-/* Closes everything and leaves the kernel as it is; the loop must turn until it returns. */
+/* The loop was stopped because of a setting that needs a start. */
+bool felix_wants_start(const struct felix *felix);
+/* Once; closes everything and leaves the kernel as it is; the loop must turn until it returns. */
 void felix_stop(struct felix *felix);
 void felix_free(struct felix *felix);

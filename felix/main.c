@@ -27,8 +27,9 @@ on_signal(uv_signal_t *handle, int number)
     uv_stop(handle->loop);
 }
 
+/* Until a signal, or a setting that needs a start (*ret_again). */
 static bool
-run(struct configuration *configuration, struct err *err)
+run(struct configuration *configuration, bool *ret_again, struct err *err)
 {
     static const int numbers[] = {SIGTERM, SIGINT};
     uv_signal_t signals[ARRAY_LEN(numbers)];
@@ -44,6 +45,11 @@ run(struct configuration *configuration, struct err *err)
         uv_signal_start(&signals[i], on_signal, numbers[i]);
     }
     uv_run(loop, UV_RUN_DEFAULT);
+    *ret_again = felix_wants_start(felix);
+    if (*ret_again) {
+        log_info("starting anew; the kernel keeps everything as it is");
+        felix_stop(felix);
+    }
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         uv_close((uv_handle_t *)&signals[i], NULL);
     }
@@ -71,7 +77,12 @@ main(int argc, char **argv)
     if (log_level_parse(settings->log_level, &level, NULL)) {
         log_setup(level, settings->log_format == 1 ? LOG_JSON : LOG_TEXT);
     }
-    bool is_good = run(configuration, &err);
+    bool is_again = false;
+    bool is_good = run(configuration, &is_again, &err);
+    while (is_good && is_again) {
+        configuration_start_anew(configuration);
+        is_good = run(configuration, &is_again, &err);
+    }
     if (!is_good) {
         log_error("%s", err.text);
     }

@@ -131,6 +131,7 @@ struct felix {
     bool is_sets_good;  /* sets, pod routes and settings */
     bool is_links_good; /* forwarding and tunl0 */
     bool is_stopping;
+    bool wants_start;
 };
 
 /* felix.c */

@@ -9,7 +9,7 @@ enum felix_backend {
     FELIX_BACKEND_NFT
 };
 
-/* What a changed setting wants done; 0: only a start takes it up. */
+/* What a changed setting wants done. */
 enum felix_effect {
     FELIX_TAKES_UP = 1,        /* nothing: it is read whenever it is needed */
     FELIX_CHANGES_LOG = 2,     /* log_setup() */
@@ -20,6 +20,7 @@ enum felix_effect {
     FELIX_CHANGES_TABLES = 64, /* how rules are written */
     FELIX_CHANGES_HTTP = 128,  /* where health and metrics are served */
     FELIX_CHANGES_DROPS = 256, /* the group that felix listens to */
+    FELIX_STARTS_ANEW = 512,   /* all else: felix ends and begins, in the same process */
 };
 
 #define FELIX_SETTINGS_MAX 96

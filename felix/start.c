@@ -197,6 +197,9 @@ felix_new(uv_loop_t *loop, struct configuration *configuration, struct felix **r
 void
 felix_stop(struct felix *felix)
 {
+    if (felix->is_stopping) {
+        return;
+    }
     felix->is_stopping = true;
     people_stop(felix->people);
     unix_server_free(felix->server);

@@ -94,7 +94,7 @@ api_column(const struct settings_spec *spec, const struct setting *row)
     if (!settings_is_from_api(spec, row)) {
         return " - |";
     }
-    return row->effect ? " at once |" : " at the next start |";
+    return row->effect & spec->restarts ? " felix starts anew |" : " at once |";
 }
 
 static void

@@ -38,7 +38,7 @@ struct setting {
     const char *help;           /* one sentence */
     const char *field; /* what the API calls it, where that is not the name in another case */
     unsigned effect;   /* bits of the program's own: what is to be done when the value changes while
-                          the program runs; 0: only a start takes it up */
+                          the program runs; 0: it does not */
     bool (*check)(const char *value, struct err *err); /* _TEXT, _MASK; NULL: anything */
 };
 
@@ -48,6 +48,7 @@ struct settings_spec {
     const char *file_env;   /* environment variable that names the file; NULL: none */
     const char *file;       /* default file; read when it exists */
     const char *env_prefix; /* unknown variables with this prefix are reported; NULL: none */
+    unsigned restarts;      /* the effect for which the program starts anew by itself */
     size_t given;           /* offset into the target: bool[n_rows], true for rows that a flag, the
                                environment or the file gave a value. 0: not kept */
     const struct setting *rows;

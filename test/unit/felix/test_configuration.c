@@ -158,7 +158,6 @@ fields_come_in_all_the_forms_calico_has(void **state)
         "'failsafeInboundHostPorts':[{'protocol':'TCP','port':22,'net':'10.0.0.0/8'},"
         "{'protocol':'udp','port':68},{'protocol':'tcp','port':1,'net':'fd00::/8'}],"
         "'failsafeOutboundHostPorts':[]}");
-    assert_int_equal(room->news.n_for_start, 0);
     assert_int_equal(room->settings->mark_mask, 0xff000000);
     assert_true(room->news.effects & FELIX_CHANGES_TABLES);
     assert_int_equal(room->settings->iptables_lock_probe_ms, 70);
@@ -208,14 +207,37 @@ what_is_wrong_is_named_once_and_changes_nothing(void **state)
 }
 
 static void
+what_needs_a_start_comes_with_one_in_the_same_process(void **state)
+{
+    struct room *room = *state;
+
+    setenv("FELIX_INTERFACEPREFIX", "pod", 1);
+    start(room);
+    put(room, "default", "{'ipv6Support':false,'interfacePrefix':'tap','logPrefix':'mine'}");
+    assert_true(room->news.effects & FELIX_STARTS_ANEW);
+    assert_true(room->settings->ipv6);
+    configuration_start_anew(room->configuration);
+    assert_false(room->settings->ipv6);
+    assert_string_equal(room->settings->interface_prefix, "pod");
+    assert_string_equal(room->settings->log_prefix, "mine");
+    /* And no second one. */
+    put(room, "default", "{'ipv6Support':false,'interfacePrefix':'tap','logPrefix':'mine'}");
+    assert_int_equal(room->news.effects, 0);
+    put(room, "default", "{}");
+    configuration_start_anew(room->configuration);
+    assert_true(room->settings->ipv6);
+    assert_string_equal(room->settings->log_prefix, "calico-packet");
+}
+
+static void
 what_needs_a_start_is_kept_for_it(void **state)
 {
     struct room *room = *state;
 
     put(room, "default", "{'ipv6Support':false,'healthPort':9999,'logPrefix':'mine'}");
-    says(room, "setting Ipv6Support is taken up when felix starts anew");
-    assert_int_equal(room->news.n_for_start, 1);
+    says(room, "for setting Ipv6Support felix starts anew");
     assert_true(room->news.effects & FELIX_CHANGES_HTTP);
+    assert_true(room->news.effects & FELIX_STARTS_ANEW);
     assert_true(room->settings->ipv6);
     assert_int_equal(room->settings->health_port, 9999);
     assert_true(configuration_save(room->configuration, NULL));
@@ -230,7 +252,7 @@ what_needs_a_start_is_kept_for_it(void **state)
     assert_int_equal(room->news.effects, 0);
     /* Taken back while felix runs: a start brings the built-in value. */
     put(room, "default", "{}");
-    says(room, "setting Ipv6Support is taken up");
+    says(room, "for setting Ipv6Support felix starts anew");
     assert_true(configuration_save(room->configuration, NULL));
     start(room);
     assert_true(room->settings->ipv6);
@@ -264,6 +286,8 @@ main(void)
         cmocka_unit_test_setup_teardown(what_is_wrong_is_named_once_and_changes_nothing, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_needs_a_start_is_kept_for_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_needs_a_start_comes_with_one_in_the_same_process,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_file_of_the_last_run_stops_nothing, setup,
                                         teardown),
     };
