@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cni/plugin.h"
+#include "cni/routes.h"
 #include "lib/base/alloc.h"
 #include "lib/base/str.h"
 #include "lib/json/json.h"
@@ -89,6 +90,8 @@ read_basics(const struct json_at *root, struct cni_config *config, struct err *e
                       (struct json_range){0, 600, JSON_OPTIONAL}, &timeout_s, err) ||
         !json_get_string(root, "felix_socket", JSON_OPTIONAL, &socket, err) ||
         !json_get_string(root, "state_dir", JSON_OPTIONAL, &state_dir, err) ||
+        !json_get_bool(root, "include_default_routes", JSON_OPTIONAL,
+                       &config->include_default_routes, err) ||
         !json_get_object(root, "container_settings", JSON_OPTIONAL, &container, err) ||
         !json_get_bool(&container, "allow_ip_forwarding", JSON_OPTIONAL, &config->allow_forwarding,
                        err)) {
@@ -190,7 +193,7 @@ read_ranges(const struct json_at *root, const struct json_at *ipam, struct cni_c
 static bool
 read_ipam(const struct json_at *root, struct cni_config *config, struct err *err)
 {
-    struct json_at ipam;
+    struct json_at ipam, routes;
     const char *type = NULL;
     const char *data_dir = NULL;
 
@@ -206,7 +209,9 @@ read_ipam(const struct json_at *root, struct cni_config *config, struct err *err
     if (config->is_delegated) {
         return !strchr(config->ipam_type, '/') || err_set(err, "ipam.type: a name is wanted");
     }
-    if (!read_ranges(root, &ipam, config, err)) {
+    if (!read_ranges(root, &ipam, config, err) ||
+        !json_get_array(&ipam, "routes", JSON_OPTIONAL, &routes, err) ||
+        !routes_read(&routes, &config->routes, err)) {
         return false;
     }
     config->use_pod_cidrs |= config->ranges[0].n == 0 && config->ranges[1].n == 0;

@@ -161,6 +161,7 @@ delegate_run(const struct cni_env *env, const struct cni_config *config, const c
     AUTO(json_tree) struct json_object *json = NULL;
     return (json_parse(str_text(&answer), answer.len, &json, err) &&
             result_addresses(json, NULL, ret_attachment, err) &&
+            result_routes(json, &ret_attachment->routes, err) &&
             (ret_attachment->n_ips > 0 || err_set(err, "no address in the result"))) ||
            err_code(err, CNI_IO, "IPAM plugin %s: %s", config->ipam_type, err ? err->text : "");
 }

@@ -28,6 +28,7 @@ enum cni_code {
 
 #define CNI_HOST_MAC "\xee\xee\xee\xee\xee\xee"
 #define CNI_ADDRESSES_MAX 4
+#define CNI_ROUTES_MAX 64
 
 enum cni_verb {
     CNI_ADD,
@@ -55,6 +56,19 @@ struct ipam_range {
 };
 typedef VEC(struct ipam_range) ipam_range_vec;
 
+/* A route inside the pod. Its next hop is the node, always: nobody else is on the link. */
+struct cni_route {
+    struct prefix dst;
+    uint32_t table;       /* 0: main */
+    uint32_t priority;    /* 0: the kernel's default */
+    uint32_t mtu, advmss; /* 0: the link's */
+};
+
+struct cni_routes {
+    size_t n;
+    struct cni_route items[CNI_ROUTES_MAX];
+};
+
 struct cni_config {
     struct json_object *json; /* the whole configuration; owned */
     char *version;
@@ -71,6 +85,8 @@ struct cni_config {
     bool use_pod_cidrs;
     ipam_range_vec ranges[2]; /* explicit, by family: 0 is IPv4, 1 is IPv6 */
     VEC(struct ip) requested;
+    struct cni_routes routes;    /* ipam.routes; of delegated IPAM, its answer has them */
+    bool include_default_routes; /* beside those */
     bool has_mac;
     uint8_t mac[6];
 };
@@ -82,6 +98,8 @@ struct cni_attachment {
     uint8_t pod_mac[6];
     struct prefix ips[CNI_ADDRESSES_MAX]; /* /32 and /128 */
     size_t n_ips;
+    struct cni_routes routes; /* of the families above, see routes.h */
+    bool are_routes_given;    /* by somebody, so that they belong into the result */
 };
 
 extern const char *const cni_versions[]; /* NULL-terminated */

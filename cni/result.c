@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cni/routes.h"
 #include "lib/json/json.h"
 
 static bool
@@ -86,7 +87,9 @@ result_print(const struct cni_env *env, const struct cni_config *config,
     struct json_object *interfaces = array_of(result, "interfaces");
     struct json_object *ips = array_of(result, "ips");
     struct json_object *dns = NULL;
-    uint32_t mtu = strcmp(config->version, "1.1.0") == 0 ? attachment->mtu : 0;
+    struct json_object *routes = array_of(result, "routes");
+    bool is_1_1 = strcmp(config->version, "1.1.0") == 0;
+    uint32_t mtu = is_1_1 ? attachment->mtu : 0;
     int first = (int)json_object_array_length(interfaces);
 
     json_object_object_add(result, "cniVersion", json_object_new_string(config->version));
@@ -101,7 +104,9 @@ result_print(const struct cni_env *env, const struct cni_config *config,
         json_object_array_add(ips, item);
     }
     fix_ip_versions(ips, is_before_1_0(config->version));
-    array_of(result, "routes");
+    for (size_t i = 0; attachment->are_routes_given && i < attachment->routes.n; i++) {
+        json_object_array_add(routes, route_to_json(&attachment->routes.items[i], is_1_1));
+    }
     if (!json_object_object_get_ex(result, "dns", &dns)) {
         struct json_object *own = NULL;
         if (!json_object_object_get_ex(config->json, "dns", &own)) {
@@ -211,4 +216,14 @@ result_addresses(struct json_object *result, const char *ifname,
         ret_attachment->ips[ret_attachment->n_ips++] = prefix_of_ip(&prefix.ip);
     }
     return true;
+}
+
+bool
+result_routes(struct json_object *result, struct cni_routes *ret_routes, struct err *err)
+{
+    struct json_at root = json_root(result);
+    struct json_at list;
+
+    return json_get_array(&root, "routes", JSON_OPTIONAL, &list, err) &&
+           routes_read(&list, ret_routes, err);
 }

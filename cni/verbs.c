@@ -7,6 +7,7 @@
 #include "cni/delegate.h"
 #include "cni/ipam.h"
 #include "cni/result.h"
+#include "cni/routes.h"
 #include "cni/wire.h"
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
@@ -114,6 +115,8 @@ allocate(struct add *add, struct err *err)
     struct ipam *ipam = NULL;
 
     if (add->config->is_delegated) {
+        /* Also when its answer is of no use to us. */
+        add->has_addresses = true;
         return delegate_run(add->env, add->config, "ADD", &add->attachment, err);
     }
     if (!ipam_open(add->config, add->wire, &ipam, err)) {
@@ -140,6 +143,15 @@ release(const struct cni_env *env, const struct cni_config *config, struct wire 
         ipam_release(ipam, env->container_id, env->ifname);
         ipam_close(ipam);
     }
+}
+
+static bool
+settle_routes(struct add *add, struct err *err)
+{
+    const struct cni_routes given =
+        add->config->is_delegated ? add->attachment.routes : add->config->routes;
+
+    return routes_settle(&given, add->config->include_default_routes, &add->attachment, err);
 }
 
 static bool
@@ -222,7 +234,7 @@ add_steps(struct add *add, struct err *err)
         return false;
     }
     add->has_addresses = true;
-    if (!wire_up(add, err)) {
+    if (!settle_routes(add, err) || !wire_up(add, err)) {
         return false;
     }
     if (!tell_felix(add, err)) {
@@ -390,6 +402,23 @@ previous_addresses(const struct cni_env *env, const struct cni_config *config,
            err_code(err, CNI_BAD_CONFIG, "%s", err ? err->text : "");
 }
 
+/* Those that ADD made. Where another IPAM plugin said which, the result does not tell them from
+ * those of the plugins before us; they are left to it. */
+static bool
+expected_routes(const struct cni_config *config, struct cni_attachment *attachment, struct err *err)
+{
+    struct json_object *previous = NULL;
+    struct json_object *listed = NULL;
+
+    if (config->is_delegated && json_object_object_get_ex(config->json, "prevResult", &previous) &&
+        json_object_object_get_ex(previous, "routes", &listed) &&
+        json_object_is_type(listed, json_type_array) && json_object_array_length(listed) > 0) {
+        attachment->routes.n = 0;
+        return true;
+    }
+    return routes_settle(&config->routes, config->include_default_routes, attachment, err);
+}
+
 static bool
 check_felix(const struct cni_env *env, const struct cni_config *config, struct err *err)
 {
@@ -436,12 +465,13 @@ verb_check(const struct cni_env *env, const struct cni_config *config, struct er
     if (config->version[0] == '0' && strcmp(config->version, "0.4.0") < 0) {
         return err_code(err, CNI_BAD_VERSION, "CHECK came with 0.4.0; this is %s", config->version);
     }
-    if (!previous_addresses(env, config, &attachment, err) || !wire_open(&wire, err)) {
+    if (!previous_addresses(env, config, &attachment, err) ||
+        !expected_routes(config, &attachment, err) || !wire_open(&wire, err)) {
         return false;
     }
     bool good = wire_enter(wire, env->netns, err) &&
-                wire_check_pod_end(wire, env->ifname, attachment.ips, attachment.n_ips, err) &&
-                wire_leave(wire, err) && check_files(env, config, wire, attachment.n_ips, err) &&
+                wire_check_pod_end(wire, env->ifname, &attachment, err) && wire_leave(wire, err) &&
+                check_files(env, config, wire, attachment.n_ips, err) &&
                 check_felix(env, config, err);
     wire_close(wire);
     return good;

@@ -20,26 +20,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cni/wire_parts.h"
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
 #include "lib/base/str.h"
 
-#define BUFFER 16384
 /* felix deletes a link within 20-35 ms, one after the other. */
 #define OLD_LINK_TRIES 100
-#define LIST_TRIES 100
 #define OLD_LINK_PAUSE_NS (20L * 1000 * 1000)
 #define GATEWAY4 "169.254.1.1"
 /* The link-local address the kernel makes from ee:ee:ee:ee:ee:ee. */
 #define GATEWAY6 "fe80::ecee:eeff:feee:eeee"
-
-struct wire {
-    struct mnl_socket *host;
-    struct mnl_socket *pod;
-    int host_ns;
-    uint32_t seq;
-    char buffer[BUFFER];
-};
 
 static struct mnl_socket *
 open_socket(void)
@@ -127,8 +118,8 @@ wire_leave(struct wire *wire, struct err *err)
 /* ---- messages
  * ---------------------------------------------------------------------------------------- */
 
-static struct nlmsghdr *
-message(struct wire *wire, uint16_t type, uint16_t flags)
+struct nlmsghdr *
+wire_message(struct wire *wire, uint16_t type, uint16_t flags)
 {
     struct nlmsghdr *header = mnl_nlmsg_put_header(wire->buffer);
 
@@ -154,10 +145,8 @@ take_off_interruption(char *buffer, ssize_t n)
     return is_interrupted;
 }
 
-/* Sends the message that is in wire->buffer; returns 0 or an errno. Answers go to each(). EINTR:
- * the list changed while it was read, and something may be missing. */
-static int
-exchange(struct wire *wire, struct mnl_socket *sock, mnl_cb_t each, void *owner)
+int
+wire_exchange(struct wire *wire, struct mnl_socket *sock, mnl_cb_t each, void *owner)
 {
     struct nlmsghdr *header = (void *)wire->buffer;
     uint32_t seq = header->nlmsg_seq;
@@ -190,11 +179,11 @@ exchange(struct wire *wire, struct mnl_socket *sock, mnl_cb_t each, void *owner)
 static int
 send_message(struct wire *wire, struct mnl_socket *sock)
 {
-    return exchange(wire, sock, NULL, NULL);
+    return wire_exchange(wire, sock, NULL, NULL);
 }
 
-static struct ifinfomsg *
-put_link(struct nlmsghdr *header, int index)
+struct ifinfomsg *
+wire_put_link(struct nlmsghdr *header, int index)
 {
     struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(header, sizeof *ifi);
 
@@ -202,12 +191,6 @@ put_link(struct nlmsghdr *header, int index)
     ifi->ifi_index = index;
     return ifi;
 }
-
-struct found_link {
-    int index;
-    uint8_t mac[6];
-    char alias[64];
-};
 
 static int
 on_link_attr(const struct nlattr *attr, void *owner)
@@ -223,8 +206,8 @@ on_link_attr(const struct nlattr *attr, void *owner)
     return MNL_CB_OK;
 }
 
-static int
-on_link(const struct nlmsghdr *header, void *owner)
+int
+wire_on_link(const struct nlmsghdr *header, void *owner)
 {
     struct found_link *link = owner;
     const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(header);
@@ -234,20 +217,20 @@ on_link(const struct nlmsghdr *header, void *owner)
     return MNL_CB_OK;
 }
 
-/* 0, ENODEV or another errno. */
-static int
-find_link(struct wire *wire, struct mnl_socket *sock, const char *name, struct found_link *ret_link)
+int
+wire_find_link(struct wire *wire, struct mnl_socket *sock, const char *name,
+               struct found_link *ret_link)
 {
-    struct nlmsghdr *header = message(wire, RTM_GETLINK, 0);
+    struct nlmsghdr *header = wire_message(wire, RTM_GETLINK, 0);
 
     *ret_link = (struct found_link){0};
-    put_link(header, 0);
+    wire_put_link(header, 0);
     mnl_attr_put_strz(header, IFLA_IFNAME, name);
-    return exchange(wire, sock, on_link, ret_link);
+    return wire_exchange(wire, sock, wire_on_link, ret_link);
 }
 
-static bool
-fail(struct err *err, int number, const char *what)
+bool
+wire_fail(struct err *err, int number, const char *what)
 {
     return err_code(err, CNI_IO, "%s: %s", what, strerror(number));
 }
@@ -267,8 +250,8 @@ static int
 create_pair(struct wire *wire, const struct wire_spec *spec,
             const struct cni_attachment *attachment)
 {
-    struct nlmsghdr *header = message(wire, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
-    struct ifinfomsg *ifi = put_link(header, 0);
+    struct nlmsghdr *header = wire_message(wire, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+    struct ifinfomsg *ifi = wire_put_link(header, 0);
 
     ifi->ifi_flags = ifi->ifi_change = IFF_UP;
     mnl_attr_put_strz(header, IFLA_IFNAME, spec->ifname);
@@ -282,7 +265,7 @@ create_pair(struct wire *wire, const struct wire_spec *spec,
     struct nlattr *data = mnl_attr_nest_start(header, IFLA_INFO_DATA);
     struct nlattr *peer = mnl_attr_nest_start(header, VETH_INFO_PEER);
     /* The peer may not be up yet: the kernel answers ENOTCONN to IFF_UP here. */
-    put_link(header, 0);
+    wire_put_link(header, 0);
     mnl_attr_put_strz(header, IFLA_IFNAME, attachment->host_ifname);
     put_queues(header);
     mnl_attr_put_u32(header, IFLA_MTU, attachment->mtu);
@@ -297,7 +280,7 @@ create_pair(struct wire *wire, const struct wire_spec *spec,
 static int
 set_up(struct wire *wire, struct mnl_socket *sock, int index)
 {
-    struct ifinfomsg *ifi = put_link(message(wire, RTM_NEWLINK, 0), index);
+    struct ifinfomsg *ifi = wire_put_link(wire_message(wire, RTM_NEWLINK, 0), index);
 
     ifi->ifi_flags = ifi->ifi_change = IFF_UP;
     return send_message(wire, sock);
@@ -306,7 +289,7 @@ set_up(struct wire *wire, struct mnl_socket *sock, int index)
 static int
 add_address(struct wire *wire, int index, const struct prefix *ip)
 {
-    struct nlmsghdr *header = message(wire, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
+    struct nlmsghdr *header = wire_message(wire, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
     struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(header, sizeof *ifa);
 
     ifa->ifa_family = (uint8_t)ip_af(&ip->ip);
@@ -319,26 +302,67 @@ add_address(struct wire *wire, int index, const struct prefix *ip)
     return send_message(wire, wire->pod);
 }
 
-static int
-add_route(struct wire *wire, int index, const struct ip *dst, const struct ip *gateway)
+static struct rtmsg *
+put_route(struct nlmsghdr *header, const struct prefix *dst)
 {
-    struct nlmsghdr *header = message(wire, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
     struct rtmsg *rtm = mnl_nlmsg_put_extra_header(header, sizeof *rtm);
-    const struct ip *family = dst ? dst : gateway;
 
-    rtm->rtm_family = (uint8_t)ip_af(family);
-    rtm->rtm_dst_len = dst ? ip_bits(dst) : 0;
+    rtm->rtm_family = (uint8_t)ip_af(&dst->ip);
+    rtm->rtm_dst_len = dst->len;
     rtm->rtm_table = RT_TABLE_MAIN;
     rtm->rtm_protocol = RTPROT_BOOT;
-    rtm->rtm_scope = gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
     rtm->rtm_type = RTN_UNICAST;
-    if (dst) {
-        mnl_attr_put(header, RTA_DST, ip_bits(dst) / 8, dst->bytes);
+    if (dst->len > 0) {
+        mnl_attr_put(header, RTA_DST, ip_bits(&dst->ip) / 8, dst->ip.bytes);
     }
-    if (gateway) {
-        mnl_attr_put(header, RTA_GATEWAY, ip_bits(gateway) / 8, gateway->bytes);
-    }
+    return rtm;
+}
+
+/* The gateway lies on the link. */
+static int
+add_gateway_route(struct wire *wire, int index, const struct ip *gateway)
+{
+    struct nlmsghdr *header = wire_message(wire, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+    const struct prefix dst = prefix_of_ip(gateway);
+    struct rtmsg *rtm = put_route(header, &dst);
+
+    rtm->rtm_scope = RT_SCOPE_LINK;
     mnl_attr_put_u32(header, RTA_OIF, (uint32_t)index);
+    return send_message(wire, wire->pod);
+}
+
+static void
+put_metrics(struct nlmsghdr *header, const struct cni_route *route)
+{
+    if (route->mtu == 0 && route->advmss == 0) {
+        return;
+    }
+    struct nlattr *metrics = mnl_attr_nest_start(header, RTA_METRICS);
+    if (route->mtu > 0) {
+        mnl_attr_put_u32(header, RTAX_MTU, route->mtu);
+    }
+    if (route->advmss > 0) {
+        mnl_attr_put_u32(header, RTAX_ADVMSS, route->advmss);
+    }
+    mnl_attr_nest_end(header, metrics);
+}
+
+static int
+add_route(struct wire *wire, int index, const struct cni_route *route, const struct ip *gateway)
+{
+    struct nlmsghdr *header = wire_message(wire, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+    struct rtmsg *rtm = put_route(header, &route->dst);
+
+    rtm->rtm_scope = RT_SCOPE_UNIVERSE;
+    mnl_attr_put(header, RTA_GATEWAY, ip_bits(gateway) / 8, gateway->bytes);
+    mnl_attr_put_u32(header, RTA_OIF, (uint32_t)index);
+    if (route->table > 0) {
+        mnl_attr_put_u32(header, RTA_TABLE, route->table);
+    }
+    if (route->priority > 0) {
+        mnl_attr_put_u32(header, RTA_PRIORITY, route->priority);
+    }
+    put_metrics(header, route);
     return send_message(wire, wire->pod);
 }
 
@@ -347,7 +371,7 @@ add_route(struct wire *wire, int index, const struct ip *dst, const struct ip *g
 static int
 add_gateway_neighbour(struct wire *wire, int index, const struct ip *gateway)
 {
-    struct nlmsghdr *header = message(wire, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
+    struct nlmsghdr *header = wire_message(wire, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
     struct ndmsg *ndm = mnl_nlmsg_put_extra_header(header, sizeof *ndm);
 
     ndm->ndm_family = (uint8_t)ip_af(gateway);
@@ -398,12 +422,25 @@ set_up_family(struct wire *wire, int index, const struct prefix *ip, struct err 
         number = add_gateway_neighbour(wire, index, &gateway);
     }
     if (number == 0 && ip->ip.family == 4) {
-        number = add_route(wire, index, &gateway, NULL);
+        number = add_gateway_route(wire, index, &gateway);
     }
-    if (number == 0) {
-        number = add_route(wire, index, NULL, &gateway);
+    return number == 0 || wire_fail(err, number, "set up the pod's interface");
+}
+
+static bool
+set_up_routes(struct wire *wire, int index, const struct cni_routes *routes, struct err *err)
+{
+    for (size_t i = 0; i < routes->n; i++) {
+        const struct cni_route *route = &routes->items[i];
+        const struct ip gateway = gateway_of(route->dst.ip.family);
+        char text[PREFIX_TEXT_MAX];
+        int number = add_route(wire, index, route, &gateway);
+        if (number != 0) {
+            return err_code(err, CNI_IO, "route to %s in the pod: %s",
+                            prefix_format(&route->dst, text), strerror(number));
+        }
     }
-    return number == 0 || fail(err, number, "set up the pod's interface");
+    return true;
 }
 
 static bool
@@ -412,13 +449,13 @@ set_up_pod_end(struct wire *wire, const struct wire_spec *spec, struct cni_attac
 {
     struct found_link link;
     struct found_link lo;
-    int number = find_link(wire, wire->pod, spec->ifname, &link);
+    int number = wire_find_link(wire, wire->pod, spec->ifname, &link);
 
     if (number != 0) {
-        return fail(err, number, "find the pod's interface");
+        return wire_fail(err, number, "find the pod's interface");
     }
     memcpy(attachment->pod_mac, link.mac, 6);
-    if (find_link(wire, wire->pod, "lo", &lo) == 0) {
+    if (wire_find_link(wire, wire->pod, "lo", &lo) == 0) {
         set_up(wire, wire->pod, lo.index);
     }
     for (size_t i = 0; i < attachment->n_ips; i++) {
@@ -426,7 +463,7 @@ set_up_pod_end(struct wire *wire, const struct wire_spec *spec, struct cni_attac
             return false;
         }
     }
-    return true;
+    return set_up_routes(wire, link.index, &attachment->routes, err);
 }
 
 bool
@@ -444,7 +481,7 @@ wire_make_pod_end(struct wire *wire, const struct wire_spec *spec,
             spec->ifname, attachment->host_ifname);
     }
     if (number != 0) {
-        return fail(err, number, "create the pod's interface");
+        return wire_fail(err, number, "create the pod's interface");
     }
     if (set_up_pod_end(wire, spec, attachment, err)) {
         return true;
@@ -463,39 +500,39 @@ wire_make_host_end(struct wire *wire, const struct wire_spec *spec,
 {
     AUTO(str) struct str path = STR_INIT;
     struct found_link link;
-    int number = find_link(wire, wire->host, attachment->host_ifname, &link);
+    int number = wire_find_link(wire, wire->host, attachment->host_ifname, &link);
 
     if (number != 0) {
-        return fail(err, number, "find the host's end of the pod's interface");
+        return wire_fail(err, number, "find the host's end of the pod's interface");
     }
     /* Without this the link-local address, from which the host asks for its pods, takes a second.
      */
     str_addf(&path, "/proc/sys/net/ipv6/conf/%s/accept_dad", attachment->host_ifname);
     bool has_ipv6 = file_write_in_place(path.text, "0", NULL);
     (void)has_ipv6;
-    struct nlmsghdr *header = message(wire, RTM_NEWLINK, 0);
-    struct ifinfomsg *ifi = put_link(header, link.index);
+    struct nlmsghdr *header = wire_message(wire, RTM_NEWLINK, 0);
+    struct ifinfomsg *ifi = wire_put_link(header, link.index);
     ifi->ifi_flags = ifi->ifi_change = IFF_UP;
     /* Says whose link this is, to felix and to people. */
     char alias[64];
     snprintf(alias, sizeof alias, "%.63s", spec->container_id);
     mnl_attr_put_strz(header, IFLA_IFALIAS, alias);
     number = send_message(wire, wire->host);
-    return number == 0 || fail(err, number, "set up the host's end of the pod's interface");
+    return number == 0 || wire_fail(err, number, "set up the host's end of the pod's interface");
 }
 
-static bool
-is_alias_of(const struct found_link *link, const char *container_id)
+bool
+wire_is_alias_of(const struct found_link *link, const char *container_id)
 {
     return strncmp(link->alias, container_id, sizeof link->alias - 1) == 0;
 }
 
-static bool
-delete_link(struct wire *wire, struct mnl_socket *sock, int index, struct err *err)
+bool
+wire_delete_link(struct wire *wire, struct mnl_socket *sock, int index, struct err *err)
 {
-    put_link(message(wire, RTM_DELLINK, 0), index);
+    wire_put_link(wire_message(wire, RTM_DELLINK, 0), index);
     int number = send_message(wire, sock);
-    return number == 0 || number == ENODEV || fail(err, number, "delete the pod's interface");
+    return number == 0 || number == ENODEV || wire_fail(err, number, "delete the pod's interface");
 }
 
 bool
@@ -503,13 +540,13 @@ wire_delete_host_end(struct wire *wire, const char *host_ifname, const char *con
                      struct err *err)
 {
     struct found_link link;
-    int number = find_link(wire, wire->host, host_ifname, &link);
+    int number = wire_find_link(wire, wire->host, host_ifname, &link);
 
     if (number != 0) {
-        return number == ENODEV || fail(err, number, "find the pod's interface");
+        return number == ENODEV || wire_fail(err, number, "find the pod's interface");
     }
-    return (link.alias[0] != '\0' && !is_alias_of(&link, container_id)) ||
-           delete_link(wire, wire->host, link.index, err);
+    return (link.alias[0] != '\0' && !wire_is_alias_of(&link, container_id)) ||
+           wire_delete_link(wire, wire->host, link.index, err);
 }
 
 bool
@@ -519,12 +556,12 @@ wire_make_way(struct wire *wire, const char *host_ifname, const char *container_
 
     for (int i = 0; i < OLD_LINK_TRIES; i++) {
         struct found_link link;
-        int number = find_link(wire, wire->host, host_ifname, &link);
+        int number = wire_find_link(wire, wire->host, host_ifname, &link);
         if (number != 0) {
-            return number == ENODEV || fail(err, number, "find the pod's old interface");
+            return number == ENODEV || wire_fail(err, number, "find the pod's old interface");
         }
-        if (link.alias[0] == '\0' || !is_alias_of(&link, container_id)) {
-            return delete_link(wire, wire->host, link.index, err);
+        if (link.alias[0] == '\0' || !wire_is_alias_of(&link, container_id)) {
+            return wire_delete_link(wire, wire->host, link.index, err);
         }
         nanosleep(&pause, NULL);
     }
@@ -536,195 +573,10 @@ bool
 wire_delete_pod_end(struct wire *wire, const char *ifname, struct err *err)
 {
     struct found_link link;
-    int number = find_link(wire, wire->pod, ifname, &link);
+    int number = wire_find_link(wire, wire->pod, ifname, &link);
 
     if (number != 0) {
-        return number == ENODEV || fail(err, number, "find the pod's interface");
+        return number == ENODEV || wire_fail(err, number, "find the pod's interface");
     }
-    return delete_link(wire, wire->pod, link.index, err);
-}
-
-/* ---- looking
- * -------------------------------------------------------------------------------------------- */
-
-struct address_search {
-    const struct prefix *ip;
-    int index;
-    bool found;
-};
-
-static int
-on_address_attr(const struct nlattr *attr, void *owner)
-{
-    struct address_search *search = owner;
-    uint16_t type = mnl_attr_get_type(attr);
-    size_t len = ip_bits(&search->ip->ip) / 8;
-
-    if ((type == IFA_LOCAL || type == IFA_ADDRESS) && mnl_attr_get_payload_len(attr) == len &&
-        memcmp(mnl_attr_get_payload(attr), search->ip->ip.bytes, len) == 0) {
-        search->found = true;
-    }
-    return MNL_CB_OK;
-}
-
-static int
-on_address(const struct nlmsghdr *header, void *owner)
-{
-    struct address_search *search = owner;
-    const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(header);
-
-    if ((int)ifa->ifa_index != search->index || ifa->ifa_family != ip_af(&search->ip->ip) ||
-        ifa->ifa_prefixlen != search->ip->len) {
-        return MNL_CB_OK;
-    }
-    mnl_attr_parse(header, sizeof *ifa, on_address_attr, search);
-    return MNL_CB_OK;
-}
-
-struct route_search {
-    int index; /* of the route found */
-    bool is_default;
-};
-
-static int
-on_route_attr(const struct nlattr *attr, void *owner)
-{
-    struct route_search *search = owner;
-
-    if (mnl_attr_get_type(attr) == RTA_OIF) {
-        search->index = (int)mnl_attr_get_u32(attr);
-    }
-    return MNL_CB_OK;
-}
-
-static int
-on_route(const struct nlmsghdr *header, void *owner)
-{
-    struct route_search *search = owner;
-    const struct rtmsg *rtm = mnl_nlmsg_get_payload(header);
-
-    mnl_attr_parse(header, sizeof *rtm, on_route_attr, search);
-    search->is_default = rtm->rtm_dst_len == 0;
-    return MNL_CB_OK;
-}
-
-/* The route the kernel would take. */
-static int
-route_towards(struct wire *wire, struct mnl_socket *sock, const struct ip *ip,
-              struct route_search *ret_found)
-{
-    struct nlmsghdr *header = message(wire, RTM_GETROUTE, 0);
-    struct rtmsg *rtm = mnl_nlmsg_put_extra_header(header, sizeof *rtm);
-
-    *ret_found = (struct route_search){0};
-    rtm->rtm_family = (uint8_t)ip_af(ip);
-    rtm->rtm_dst_len = ip_bits(ip);
-    rtm->rtm_flags = RTM_F_FIB_MATCH;
-    mnl_attr_put(header, RTA_DST, ip_bits(ip) / 8, ip->bytes);
-    return exchange(wire, sock, on_route, ret_found);
-}
-
-bool
-wire_check_pod_end(struct wire *wire, const char *ifname, const struct prefix *ips, size_t n,
-                   struct err *err)
-{
-    struct found_link link;
-    char text[PREFIX_TEXT_MAX];
-
-    if (find_link(wire, wire->pod, ifname, &link) != 0) {
-        return err_code(err, CNI_BROKEN, "the pod has no interface %s", ifname);
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct address_search search = {.ip = &ips[i], .index = link.index};
-        struct route_search route;
-        struct nlmsghdr *header = message(wire, RTM_GETADDR, NLM_F_DUMP);
-        struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(header, sizeof *ifa);
-        ifa->ifa_family = (uint8_t)ip_af(&ips[i].ip);
-        int number = exchange(wire, wire->pod, on_address, &search);
-        if (number != 0 && !(number == EINTR && search.found)) {
-            return fail(err, number, "read the pod's addresses");
-        }
-        if (!search.found) {
-            return err_code(err, CNI_BROKEN, "address %s is not on %s",
-                            prefix_format(&ips[i], text), ifname);
-        }
-        struct ip outside = {.family = ips[i].ip.family, .bytes = {0x20, 0x01, 0x0d, 0xb8}};
-        if (route_towards(wire, wire->pod, &outside, &route) != 0 || route.index != link.index) {
-            return err_code(err, CNI_BROKEN, "the pod has no IPv%u default route through %s",
-                            ips[i].ip.family, ifname);
-        }
-    }
-    return true;
-}
-
-bool
-wire_is_routed_to_pod(struct wire *wire, const struct ip *ip)
-{
-    struct route_search route;
-    char name[IF_NAMESIZE];
-
-    return route_towards(wire, wire->host, ip, &route) == 0 && route.index > 0 &&
-           if_indextoname((unsigned)route.index, name) && strncmp(name, "cali", 4) == 0;
-}
-
-struct alias_search {
-    const char *alias;
-    bool found;
-    int index; /* of one that has it */
-};
-
-static int
-on_alias(const struct nlmsghdr *header, void *owner)
-{
-    struct alias_search *search = owner;
-    struct found_link link = {0};
-
-    on_link(header, &link);
-    if (link.alias[0] != '\0' && is_alias_of(&link, search->alias)) {
-        search->found = true;
-        search->index = link.index;
-    }
-    return MNL_CB_OK;
-}
-
-/* Links come and go while a node is busy; a list that was disturbed is read again. */
-static int
-find_alias(struct wire *wire, struct alias_search *search)
-{
-    int number = EINTR;
-
-    for (int i = 0; i < LIST_TRIES && number == EINTR; i++) {
-        put_link(message(wire, RTM_GETLINK, NLM_F_DUMP), 0);
-        number = exchange(wire, wire->host, on_alias, search);
-        /* What was found is there, whatever else was missed. */
-        number = search->found && number == EINTR ? 0 : number;
-    }
-    return number;
-}
-
-bool
-wire_has_alias(struct wire *wire, const char *alias)
-{
-    struct alias_search search = {.alias = alias};
-
-    /* When in doubt the link is there, and its address stays reserved. */
-    return find_alias(wire, &search) != 0 || search.found;
-}
-
-bool
-wire_delete_by_alias(struct wire *wire, const char *container_id, struct err *err)
-{
-    for (;;) {
-        struct alias_search search = {.alias = container_id};
-        int number = find_alias(wire, &search);
-        if (number != 0) {
-            return fail(err, number, "list the host's interfaces");
-        }
-        if (!search.found) {
-            return true;
-        }
-        if (!delete_link(wire, wire->host, search.index, err)) {
-            return false;
-        }
-    }
+    return wire_delete_link(wire, wire->pod, link.index, err);
 }

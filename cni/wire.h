@@ -42,8 +42,8 @@ MUST_CHECK bool wire_delete_by_alias(struct wire *wire, const char *container_id
 /* In the pod's namespace: deletes its end, and with it the other; one that is not there is fine. */
 MUST_CHECK bool wire_delete_pod_end(struct wire *wire, const char *ifname, struct err *err);
 /* In the pod's namespace: everything ADD made is there. */
-MUST_CHECK bool wire_check_pod_end(struct wire *wire, const char *ifname, const struct prefix *ips,
-                                   size_t n, struct err *err);
+MUST_CHECK bool wire_check_pod_end(struct wire *wire, const char *ifname,
+                                   const struct cni_attachment *attachment, struct err *err);
 /* The host routes this address to a workload interface. */
 bool wire_is_routed_to_pod(struct wire *wire, const struct ip *ip);
 /* Some host link carries this alias. */

@@ -108,6 +108,71 @@ def test_a_pod_is_wired_as_calico_wires_it(plugin, sandbox, node):
     assert plugin.files() == {ip: (box.container_id, "eth0") for ip in ips(result)}
 
 
+def pod_routes(box, family, table="main"):
+    """{destination: next hop} of the interface of the pod; the kernel's own left out."""
+    shown = json.loads(box.netns.run(["ip", f"-{family}", "-j", "route", "show", "table", table, "dev", "eth0"]))
+    return {r["dst"]: r.get("gateway") for r in shown if r.get("protocol") != "kernel"}
+
+
+LINK4, LINK6 = "169.254.1.1", "fe80::ecee:eeff:feee:eeee"
+ROUTES = [{"dst": "10.0.0.0/8"}, {"dst": "fd00::/8", "gw": "fd00::1", "mtu": 1300, "priority": 7},
+          {"dst": "192.0.2.0/24", "advmss": 1200, "table": 100}]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_listed_routes_replace_the_default_ones(plugin, sandbox, version):
+    box = sandbox()
+    config = plugin.config(version, ipam={"routes": ROUTES})
+    result = plugin.add(box, config)
+    assert pod_routes(box, 4) == {LINK4: None, "10.0.0.0/8": LINK4}
+    assert pod_routes(box, 6) == {"fd00::/8": LINK6}
+    assert pod_routes(box, 4, "100") == {"192.0.2.0/24": LINK4}
+    text = box.netns.run(["ip", "-6", "route", "show", "fd00::/8"])
+    assert "mtu 1300" in text and "metric 7" in text
+    assert "advmss 1200" in box.netns.run(["ip", "route", "show", "table", "100"])
+    # Not the next hop that was asked for: the node is the only one there is.
+    new = [{k: v for k, v in route.items() if k != "gw"} for route in ROUTES]
+    assert result["routes"] == (new if version == "1.1.0" else [{"dst": r["dst"]} for r in new])
+    if version != "0.3.1":
+        config["prevResult"] = result
+        plugin.call("CHECK", box, config)
+        for command in ("route del 10.0.0.0/8", "route del fd00::/8", "route del 192.0.2.0/24 table 100"):
+            box.netns.ip(command)
+            with pytest.raises(CniError) as broken:
+                plugin.call("CHECK", box, config)
+            assert broken.value.code == 100 and "no route to" in broken.value.text
+            box.netns.ip(command.replace("del", "add") + " via " + (LINK6 if "::" in command else LINK4) + " dev eth0")
+        plugin.call("CHECK", box, config)
+    plugin.delete(box, config)
+    plugin.wait_clean()
+
+
+def test_default_routes_stay_beside_listed_ones_when_that_is_asked_for(plugin, sandbox):
+    box, other = sandbox("one"), sandbox("two")
+    config = plugin.config(ipam={"routes": [{"dst": "192.0.2.0/24"}]}, include_default_routes=True)
+    result = plugin.add(box, config)
+    assert pod_routes(box, 4) == {LINK4: None, "192.0.2.0/24": LINK4, "default": LINK4}
+    assert pod_routes(box, 6) == {"default": LINK6}
+    assert [r["dst"] for r in result["routes"]] == ["192.0.2.0/24", "0.0.0.0/0", "::/0"]
+    for ip in ips(plugin.add(other)):
+        assert reaches(box.netns, ip), ip
+
+
+def test_a_pod_reaches_what_its_routes_name_and_nothing_else(plugin, sandbox, node):
+    one, two = sandbox("one"), sandbox("two")
+    plugin.add(one, plugin.config(ipam={"routes": [{"dst": node.pod_cidr4}]}))
+    ip4, ip6 = ips(plugin.add(two, plugin.config()))
+    assert reaches(one.netns, ip4)
+    assert not probe({1: (one.netns, ip6)}, deadline=1.0, tries=2)[1]
+
+
+def test_a_route_that_is_wrong_is_refused_by_its_field(plugin, sandbox):
+    with pytest.raises(CniError) as refused:
+        plugin.add(sandbox(), plugin.config(ipam={"routes": [{"dst": "10.0.0.0/8"}, {"dst": "nowhere"}]}))
+    assert refused.value.code == 7 and "ipam.routes[1].dst" in refused.value.text
+    assert plugin.files() == {}
+
+
 def test_pods_reach_each_other_over_both_families_at_once(plugin, sandbox):
     one, two = sandbox("one"), sandbox("two")
     plugin.add(one)

@@ -12,6 +12,7 @@
 #include "cni/ipam.h"
 #include "cni/plugin.h"
 #include "cni/result.h"
+#include "cni/routes.h"
 #include "lib/base/file.h"
 #include "test/unit/cmocka.h"
 
@@ -113,6 +114,113 @@ bad_configurations_are_refused_with_the_right_code(void **state)
         assert_int_equal(err.code, bad[i].code);
         assert_string_not_equal(err.text, "");
     }
+}
+
+static void
+routes_are_read_with_host_bits_cleared(void **state)
+{
+    struct cni_config config;
+
+    (void)state;
+    assert_true(parse("{\"cniVersion\":\"1.1.0\",\"name\":\"n\",\"include_default_routes\":true,"
+                      "\"ipam\":{\"routes\":[{\"dst\":\"10.1.2.3/8\",\"gw\":\"10.0.0.1\"},"
+                      "{\"dst\":\"fd00::/8\",\"mtu\":1300,\"advmss\":1200,\"priority\":7,"
+                      "\"table\":100,\"scope\":0}]}}",
+                      &config, NULL));
+    assert_true(config.include_default_routes);
+    assert_int_equal(config.routes.n, 2);
+    const struct cni_route *six = &config.routes.items[1];
+    char text[PREFIX_TEXT_MAX];
+    assert_string_equal(prefix_format(&config.routes.items[0].dst, text), "10.0.0.0/8");
+    assert_string_equal(prefix_format(&six->dst, text), "fd00::/8");
+    assert_int_equal(six->mtu, 1300);
+    assert_int_equal(six->advmss, 1200);
+    assert_int_equal(six->priority, 7);
+    assert_int_equal(six->table, 100);
+    cni_config_done(&config);
+}
+
+static void
+bad_routes_are_refused_by_field(void **state)
+{
+    static const struct {
+        const char *routes, *text;
+    } bad[] = {
+        {"{}", "ipam.routes: "},
+        {"[7]", "ipam.routes[0]: "},
+        {"[{}]", "ipam.routes[0].dst: "},
+        {"[{\"dst\":\"10.0.0.0/8\"},{\"dst\":\"10.0.0.0\\n/8\"}]", "ipam.routes[1].dst: "},
+        {"[{\"dst\":\"10.0.0.0/33\"}]", "ipam.routes[0].dst: "},
+        {"[{\"dst\":\"169.254.1.1/32\"}]", "ipam.routes[0].dst: "},
+        {"[{\"dst\":\"fe80::ecee:eeff:feee:eeee/128\"}]", "ipam.routes[0].dst: "},
+        {"[{\"dst\":\"10.0.0.0/8\"},{\"dst\":\"10.9.0.0/8\"}]",
+         "ipam.routes[1].dst: there are two"},
+        {"[{\"dst\":\"10.0.0.0/8\",\"gw\":\"fd00::1\"}]", "ipam.routes[0].gw: "},
+        {"[{\"dst\":\"10.0.0.0/8\",\"gw\":\"x\"}]", "ipam.routes[0].gw: "},
+        {"[{\"dst\":\"10.0.0.0/8\",\"mtu\":70000}]", "ipam.routes[0].mtu: "},
+        {"[{\"dst\":\"10.0.0.0/8\",\"priority\":-1}]", "ipam.routes[0].priority: "},
+        {"[{\"dst\":\"10.0.0.0/8\",\"table\":\"main\"}]", "ipam.routes[0].table: "},
+        {"[{\"dst\":\"10.0.0.0/8\",\"scope\":253}]", "ipam.routes[0].scope: "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        char text[512];
+        struct err err = ERR_INIT;
+        struct cni_config config;
+        snprintf(text, sizeof text,
+                 "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"ipam\":{\"routes\":%s}}",
+                 bad[i].routes);
+        assert_false(parse(text, &config, &err));
+        assert_int_equal(err.code, CNI_BAD_CONFIG);
+        if (!strstr(err.text, bad[i].text)) {
+            fail_msg("%s: %s", bad[i].routes, err.text);
+        }
+    }
+}
+
+/* "10.0.0.0/8 ::/0", of what a pod with these families gets. */
+static const char *
+settled(const char *routes, bool with_defaults, const char *ips[2])
+{
+    static char text[256];
+    struct cni_config config;
+    struct cni_attachment attachment = {0};
+
+    snprintf(text, sizeof text,
+             "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"ipam\":{\"routes\":%s}}", routes);
+    assert_true(parse(text, &config, NULL));
+    for (size_t i = 0; i < 2 && ips[i]; i++) {
+        assert_true(prefix_parse(ips[i], &attachment.ips[attachment.n_ips++], NULL));
+    }
+    assert_true(routes_settle(&config.routes, with_defaults, &attachment, NULL));
+    cni_config_done(&config);
+    text[0] = '\0';
+    for (size_t i = 0; i < attachment.routes.n; i++) {
+        char prefix[PREFIX_TEXT_MAX];
+        size_t len = strlen(text);
+        snprintf(text + len, sizeof text - len, "%s%s", len > 0 ? " " : "",
+                 prefix_format(&attachment.routes.items[i].dst, prefix));
+    }
+    return text;
+}
+
+static void
+listed_routes_replace_the_default_ones(void **state)
+{
+    const char *four[2] = {"10.0.0.2/32"};
+    const char *both[2] = {"10.0.0.2/32", "fd00::2/128"};
+    static const char mixed[] = "[{\"dst\":\"192.0.2.0/24\"},{\"dst\":\"2001:db8::/32\"}]";
+
+    (void)state;
+    assert_string_equal(settled("[]", false, four), "0.0.0.0/0");
+    assert_string_equal(settled("null", false, both), "0.0.0.0/0 ::/0");
+    assert_string_equal(settled(mixed, false, both), "192.0.2.0/24 2001:db8::/32");
+    assert_string_equal(settled(mixed, false, four), "192.0.2.0/24");
+    assert_string_equal(settled(mixed, true, both), "192.0.2.0/24 2001:db8::/32 0.0.0.0/0 ::/0");
+    /* One that is listed is not there twice. */
+    assert_string_equal(settled("[{\"dst\":\"0.0.0.0/0\"}]", true, both), "0.0.0.0/0 ::/0");
+    assert_string_equal(settled("[{\"dst\":\"0.0.0.0/0\"}]", false, both), "0.0.0.0/0");
 }
 
 static void
@@ -387,6 +495,9 @@ main(void)
         cmocka_unit_test(the_words_for_pod_cidrs_are_understood_in_any_case),
         cmocka_unit_test(any_other_ipam_type_is_delegated),
         cmocka_unit_test(bad_configurations_are_refused_with_the_right_code),
+        cmocka_unit_test(routes_are_read_with_host_bits_cleared),
+        cmocka_unit_test(bad_routes_are_refused_by_field),
+        cmocka_unit_test(listed_routes_replace_the_default_ones),
         cmocka_unit_test(interfaces_are_named_as_calico_names_them),
         cmocka_unit_test(prevresult_gives_the_addresses_of_our_interface),
         cmocka_unit_test(special_addresses_are_never_given),
