@@ -352,6 +352,10 @@ calculate_pools(struct felix *felix)
 
     desired_pools_done(&felix->pools);
     node_state_pools(felix->nodes, felix->store, &felix->pools);
+    if (felix->settings->ipip != 0) {
+        felix->pools.has_tunnel = felix->settings->ipip == 1;
+    }
+    (void)!ip_parse(felix->settings->ipip_address, &felix->pools.tunnel_address, NULL);
     felix->rules_dirty |= had_tunnel != felix->pools.has_tunnel;
     for (size_t i = 0; i < n_families(felix->settings); i++) {
         felix_want_prefixes(felix->all_pools[i], &felix->pools.all, family_of(i));

@@ -160,6 +160,8 @@ static const char *const allow_actions[] = {"Accept", "Return", NULL};
 static const char *const deny_actions[] = {"Drop", "Reject", NULL};
 static const char *const loop_actions[] = {"Drop", "Reject", "Disabled", NULL};
 static const char *const exclusions[] = {"IPPoolsOnly", "IPPoolsAndHostIPs", NULL};
+static const char *const ipip[] = {"auto", "true", "false", NULL};
+static const char *const cluster_routes[] = {"Disabled", NULL};
 static const char *const networking[] = {"bird", "none", NULL};
 static const char *const formats[] = {"text", "json", NULL};
 
@@ -346,6 +348,32 @@ static const struct setting rows[] = {
      .max = 255,
      .effect = FELIX_STARTS_ANEW,
      .help = "Protocol number of pod routes, by which felix knows its own."},
+    {.name = "IpInIpEnabled",
+     .env = "FELIX_IPINIPENABLED",
+     .type = SETTING_CHOICE,
+     AT(ipip),
+     .initial = "auto",
+     .choices = ipip,
+     .field = "ipipEnabled",
+     .effect = FELIX_CHANGES_NODE,
+     .help = "Have tunl0 and its rules; auto: while an IPv4 pool uses IPIP. Which routes lead into "
+             "it, pools say."},
+    {.name = "IpInIpTunnelAddr",
+     .env = "FELIX_IPINIPTUNNELADDR",
+     .type = SETTING_TEXT,
+     AT(ipip_address),
+     .initial = "",
+     .check = check_ip4,
+     .effect = FELIX_CHANGES_NODE,
+     .help = "Address of tunl0; empty: the first of this node's pod CIDR in a pool with IPIP."},
+    {.name = "ProgramClusterRoutes",
+     .env = "FELIX_PROGRAMCLUSTERROUTES",
+     .type = SETTING_CHOICE,
+     AT(program_cluster_routes),
+     .initial = "Disabled",
+     .choices = cluster_routes,
+     .effect = FELIX_TAKES_UP,
+     .help = "Routes to other nodes are BIRD's; felix writes none."},
     {.name = "IpInIpMtu",
      .env = "FELIX_IPINIPMTU",
      .type = SETTING_U32,

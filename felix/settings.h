@@ -46,7 +46,10 @@ struct felix_settings {
     uint32_t iptables_lock_s;
     uint32_t max_ipset_size;
     uint32_t route_protocol;
+    unsigned ipip; /* 0 as pools have it, 1 on, 2 off */
+    char *ipip_address;
     uint32_t ipip_mtu;
+    unsigned program_cluster_routes; /* there is one choice */
     bool ip_forwarding;
     char *external_nodes;
     bool health_enabled;

@@ -117,3 +117,20 @@ def test_an_address_of_an_earlier_run_is_taken_away(cluster):
     cluster.set_pool(ipipMode="Never")
     node.start_canal()
     wait_for(lambda: tunnel(node)[2] == [], 20, lambda: f"the address to go: {tunnel(node)}")
+
+
+def test_tunl0_can_be_switched_off_and_given_another_address(cluster):
+    node, api = cluster.node("a1"), cluster.api
+    own = node.pod_cidr4.replace(".0/24", ".1/32")
+    cluster.set_pool(ipipMode="Always")
+    wait_for(lambda: tunnel(node)[2] == [own], 20, lambda: f"tunl0: {tunnel(node)}")
+    try:
+        api.apply({"apiVersion": "crd.projectcalico.org/v1", "kind": "FelixConfiguration", "metadata": {"name": "default"},
+                   "spec": {"ipInIpTunnelAddr": "10.99.0.1"}})
+        wait_for(lambda: tunnel(node)[2] == ["10.99.0.1/32"], 10, lambda: f"tunl0: {tunnel(node)}")
+        api.apply({"apiVersion": "crd.projectcalico.org/v1", "kind": "FelixConfiguration", "metadata": {"name": "default"},
+                   "spec": {"ipipEnabled": False}})
+        wait_for(lambda: tunnel(node)[2] == [], 10, lambda: f"tunl0: {tunnel(node)}")
+    finally:
+        api.delete("FelixConfiguration", "default")
+    wait_for(lambda: tunnel(node)[2] == [own], 10, lambda: f"tunl0: {tunnel(node)}")

@@ -230,3 +230,18 @@ def test_drops_are_told_in_the_group_that_is_set(node):
     wait_for(lambda: groups() == {"78"}, 10, groups)
     configure(node, dropLogGroup=0)
     wait_for(lambda: not groups(), 10, groups)
+
+
+def test_the_tunnel_and_its_address_can_be_set(node):
+    """Seen in rules and annotation, because some kernels have no ipip; test_felix_ipip.py looks at tunl0."""
+    def state():
+        return (any("-o tunl0" in rule for rule in node.own_rules()),
+                node.annotations().get("projectcalico.org/IPv4IPIPTunnelAddr"))
+
+    assert state() == (False, None)
+    configure(node, ipipEnabled=True, ipInIpTunnelAddr="10.99.0.1")
+    wait_for(lambda: state() == (True, "10.99.0.1"), 10, lambda: str(state()))
+    configure(node, programClusterRoutes="Enabled")
+    wait_for(lambda: state() == (False, None), 10, lambda: str(state()))
+    assert "spec.programClusterRoutes: setting ProgramClusterRoutes: 'Enabled' is not one of: Disabled" in node.log()
+    assert node.metric("canal_felix_bad_settings") == 1
