@@ -22,6 +22,7 @@ enum cni_code {
     CNI_BAD_NETNS = 8, /* the reference library's: the pod's namespace is the host's */
     CNI_TRY_LATER = 11,
     CNI_NOT_AVAILABLE = 50,
+    CNI_LIMITED = 51, /* not available, and pods that are there may be cut off */
     CNI_BROKEN = 100, /* CHECK: something that ADD made is missing */
     CNI_EXHAUSTED = 101,
 };

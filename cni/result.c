@@ -132,7 +132,9 @@ result_print_error(const char *version, const struct err *err)
                                         [CNI_BAD_JSON] = "cannot decode the configuration",
                                         [CNI_BAD_CONFIG] = "invalid network configuration",
                                         [CNI_TRY_LATER] = "try again later",
-                                        [CNI_NOT_AVAILABLE] = "pods cannot be added"};
+                                        [CNI_NOT_AVAILABLE] = "pods cannot be added",
+                                        [CNI_LIMITED] =
+                                            "pods cannot be added, and others may be cut off"};
     size_t code = err->code > 0 ? (size_t)err->code : CNI_IO;
     const char *name = code < ARRAY_LEN(names) && names[code] ? names[code] : "failed";
 

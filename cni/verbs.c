@@ -609,8 +609,9 @@ verb_status(const struct cni_env *env, const struct cni_config *config, struct e
     if (!felix_status(config, &reply, err)) {
         return err_code(err, CNI_NOT_AVAILABLE, "%s", err ? err->text : "");
     }
-    bool ready = reply.ready || err_code(err, CNI_NOT_AVAILABLE, "felix is not ready: %s",
-                                         reply.reason ? reply.reason : "");
+    bool ready =
+        reply.ready || err_code(err, reply.limited ? CNI_LIMITED : CNI_NOT_AVAILABLE,
+                                "felix is not ready: %s", reply.reason ? reply.reason : "");
     proto_reply_done(&reply);
     if (!ready) {
         return false;

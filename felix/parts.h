@@ -168,6 +168,9 @@ void tables_check(struct felix *felix);
 void tables_on_nft(struct felix *felix, const struct monitor_note *note);
 void tables_clean_other_backend(struct felix *felix);
 bool tables_are_in_place(const struct felix *felix);
+/* They were in place since the start, and no write has failed after that: one that is under way, or
+ * waits for its turn, is no illness. */
+bool tables_are_kept(const struct felix *felix);
 /* What was wanted at these revisions is in the kernel. */
 bool tables_hold(const struct felix *felix, const uint64_t revisions[N_FAMILIES]);
 void tables_stop(struct felix *felix);
@@ -190,7 +193,8 @@ void report_open(struct felix *felix);
  */
 void report_serve(struct felix *felix);
 void report_update(struct felix *felix);
-bool report_is_ready(const struct felix *felix, const char **ret_reason);
+/* 'ret_is_limited': not ready, and that harms the pods that are there, too. */
+bool report_is_ready(const struct felix *felix, const char **ret_reason, bool *ret_is_limited);
 /* Warns when the kernel's neighbour tables are too small for what they will hold. */
 void report_neighbours(const struct felix *felix);
 void report_close(struct felix *felix);

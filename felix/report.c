@@ -139,7 +139,7 @@ is_dataplane_ready(const struct felix *felix, const char **ret_reason)
         *ret_reason = "the first complete list from the API has not arrived";
     } else if (!felix_is_dataplane_good(felix)) {
         *ret_reason = felix->last_error[0] ? felix->last_error : "not programmed yet";
-    } else if (!tables_are_in_place(felix)) {
+    } else if (!tables_are_kept(felix)) {
         *ret_reason = felix->last_error[0] ? felix->last_error : "the rules are not in place yet";
     } else {
         *ret_reason = "";
@@ -149,14 +149,18 @@ is_dataplane_ready(const struct felix *felix, const char **ret_reason)
 }
 
 bool
-report_is_ready(const struct felix *felix, const char **ret_reason)
+report_is_ready(const struct felix *felix, const char **ret_reason, bool *ret_is_limited)
 {
     const struct identity_state *identity = identity_state(felix->identity);
 
     if (!is_dataplane_ready(felix, ret_reason)) {
+        /* While felix starts, pods go on with what an earlier run left; what it cannot write is
+         * missing for somebody. */
+        *ret_is_limited = felix->is_in_sync && felix->last_error[0] != '\0';
         return false;
     }
     *ret_reason = identity->reason;
+    *ret_is_limited = identity->is_contested;
     return identity->is_settled;
 }
 

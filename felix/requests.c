@@ -364,7 +364,7 @@ status(struct felix *felix, uint64_t client)
     const char *reason = "";
     struct proto_reply reply = {.ok = true, .mtu = felix->pod_mtu};
 
-    reply.ready = report_is_ready(felix, &reason);
+    reply.ready = report_is_ready(felix, &reason, &reply.limited);
     reply.reason = xstrdup(reason);
     for (size_t i = 0; node && i < node->n_pod_cidrs; i++) {
         VEC_PUSH(&reply.pod_cidrs, node->pod_cidrs[i]);

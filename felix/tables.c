@@ -42,6 +42,17 @@ tables_are_in_place(const struct felix *felix)
     return felix->tables[0] != NULL;
 }
 
+bool
+tables_are_kept(const struct felix *felix)
+{
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        if (felix->tables[i] && iptables_in_place_revision(felix->tables[i]) == 0) {
+            return false;
+        }
+    }
+    return felix->tables[0] && (felix->last_error[0] == '\0' || tables_are_in_place(felix));
+}
+
 /* Those that wait for a pod wait for the rules that were wanted with it. */
 static void
 note_waiting(struct felix *felix)

@@ -263,6 +263,7 @@ unsettled(struct identity *identity, const char *reason)
         log_error("%s", reason);
     }
     identity->state.is_settled = false;
+    identity->state.is_contested = true;
     snprintf(identity->state.reason, sizeof identity->state.reason, "%.255s", reason);
 }
 
@@ -299,6 +300,7 @@ identity_update(struct identity *identity, struct netlink *netlink, const struct
     identity->state.address4 = identity->v4.address;
     identity->state.address6 = identity->v6.address;
     identity->state.is_settled = write_annotations(identity, node, tunnel_address);
+    identity->state.is_contested = false;
     snprintf(identity->state.reason, sizeof identity->state.reason, "%s",
              identity->state.is_settled ? "" : "the Node's annotations are being written");
 }

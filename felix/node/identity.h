@@ -14,8 +14,9 @@ struct identity_state {
     bool is_settled;        /* every address that is wanted is known, unique and written */
     struct prefix address4; /* family 0: none */
     struct prefix address6;
-    int index4;       /* interface that holds address4; 0 none */
-    char reason[256]; /* why not settled */
+    int index4;        /* interface that holds address4; 0 none */
+    bool is_contested; /* not settled, and other nodes may not find this one's pods */
+    char reason[256];  /* why not settled */
 };
 
 struct identity *identity_new(struct kube *kube, const char *node_name,

@@ -131,6 +131,9 @@ proto_reply_write(const struct proto_reply *reply, struct str *out)
         put_text(json, "error", reply->error);
     }
     json_object_object_add(json, "ready", json_object_new_boolean(reply->ready));
+    if (reply->limited) {
+        json_object_object_add(json, "limited", json_object_new_boolean(true));
+    }
     put_text(json, "reason", reply->reason);
     if (reply->pod_cidrs.n > 0) {
         put_prefixes(json, "pod_cidrs", reply->pod_cidrs.items, reply->pod_cidrs.n);
@@ -366,6 +369,7 @@ read_reply(const struct json_at *root, struct proto_reply *reply, struct err *er
     reply->error = text ? xstrdup(text) : NULL;
     number = 0;
     if (!json_get_bool(root, "ready", JSON_OPTIONAL, &reply->ready, err) ||
+        !json_get_bool(root, "limited", JSON_OPTIONAL, &reply->limited, err) ||
         !json_get_string(root, "reason", JSON_OPTIONAL, &text, err) ||
         !json_get_int(root, "mtu", (struct json_range){0, 65536, JSON_OPTIONAL}, &number, err) ||
         !json_get_array(root, "pod_cidrs", JSON_OPTIONAL, &array, err)) {

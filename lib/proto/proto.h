@@ -72,9 +72,10 @@ struct proto_request {
 
 struct proto_reply {
     bool ok;
-    int code;    /* when not ok: a CNI error code */
-    char *error; /* when not ok */
-    bool ready;  /* PROTO_STATUS */
+    int code;     /* when not ok: a CNI error code */
+    char *error;  /* when not ok */
+    bool ready;   /* PROTO_STATUS */
+    bool limited; /* not ready, and pods that are there may be cut off (CNI code 51, not 50) */
     char *reason;
     VEC(struct prefix) pod_cidrs;
     uint32_t mtu; /* 0: not known */

@@ -600,6 +600,19 @@ def test_status_says_whether_a_pod_can_be_added(plugin, sandbox, node):
     assert refused.value.code == 50
 
 
+@pytest.mark.parametrize("limited,code", [(True, 51), (False, 50)])
+def test_status_tells_whether_pods_that_are_there_suffer(plugin, node, limited, code):
+    node.felix.kill9()
+    felix = DeafFelix(node.felix_socket, lambda r: {"ok": True, "ready": False, "limited": limited,
+                                                    "reason": "no tunl0"})
+    try:
+        with pytest.raises(CniError) as refused:
+            plugin.plain("STATUS", plugin.config("1.1.0"))
+        assert refused.value.code == code and "no tunl0" in refused.value.text
+    finally:
+        felix.close()
+
+
 # ---- felix
 def test_add_waits_for_a_felix_that_is_starting(plugin, sandbox, node):
     node.felix.kill9()

@@ -116,7 +116,8 @@ def test_two_nodes_with_one_address_are_both_named_and_the_second_waits(node):
     wait_for(lambda: f"address {first.ip4} is also that of node a2" in node.log(), 10, "the error")
     assert "Node a1" in node.log()
     wait_for(lambda: "is also that of node a2" in node.readiness()[1], 5, "the reason")
-    assert not node.felix_request({"op": "status"})["ready"]
+    status = node.felix_request({"op": "status"})
+    assert not status["ready"] and status["limited"], "which of both nodes packets come to is not sure"
     stays(lambda: annotation(node, "IPv4Address") == f"{node.ip4}/24", 1, "the old annotation")
     assert first.felix_ready() and annotation(first, "IPv4Address") == before
     node.netns.ip("address flush dev lo scope global")
@@ -249,6 +250,7 @@ def test_without_the_ipip_module_the_rest_works_and_the_reason_is_told(node):
             node.add_felix_pod("two", 6)
             with pytest.raises(LabError, match="load the kernel module ipip"):
                 node.felix_ready()
+            assert node.felix_request({"op": "status"})["limited"], "pods cannot send through the tunnel"
         assert annotation(node, "IPv4IPIPTunnelAddr") == node.pod_cidr4.replace(".0/24", ".1")
     finally:
         node.lab.set_pool("pods4", ipipMode="Never")
@@ -271,6 +273,7 @@ def test_no_pod_is_promised_while_rules_cannot_be_written(node):
     node.settings = {"PATH": str(tools), "FELIX_IPTABLESBACKEND": "nft"}
     node.start_canal()
     wait_for(lambda: "exit code 4: out of order" in node.readiness()[1], 10, lambda: node.readiness()[1])
+    assert node.felix_request({"op": "status"})["limited"], "policy is not what it should be"
     pod = node.wire("early", 5)
     with pytest.raises(LabError, match="timed out"):
         node.felix_request(node.add_request(pod), timeout=1.5)
@@ -281,6 +284,26 @@ def test_no_pod_is_promised_while_rules_cannot_be_written(node):
     assert node.felix_request(node.add_request(pod), timeout=20)["ok"]
     wait_for(node.felix_ready, 10, "felix to be ready")
     assert any("cali-from-wl" in rule and "DROP" in rule for rule in node.own_rules())
+    node.clear_pods()
+
+
+def test_a_write_under_way_is_no_illness(node):
+    """Runtimes ask every few seconds, and one "no" makes a node NotReady."""
+    node.add_felix_pod("web", 5)
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+              "metadata": {"name": "ports", "namespace": "default"},
+              "spec": {"podSelector": {}, "ingress": [{"ports": [{"protocol": "TCP", "port": 80}]}]}}
+    wait_for(node.felix_ready, 10, "felix to be ready")
+    in_force = set()
+    for port in range(1000, 1060):
+        policy["spec"]["ingress"][0]["ports"] = [{"protocol": "TCP", "port": port}]
+        node.lab.api.apply(policy)
+        for _ in range(10):
+            status = node.felix_request({"op": "status"})
+            in_force.add("in_force" in status)
+            assert status["ready"], status
+    assert False in in_force, "never asked while something was being written"
+    node.lab.api.delete("NetworkPolicy", "ports", "default")
     node.clear_pods()
 
 

@@ -91,13 +91,13 @@ a_status_survives_being_written_and_read(void **state)
 {
     AUTO(str) struct str out = STR_INIT;
     const struct proto_reply status = {
-        .ok = true, .ready = true, .mtu = 1480, .in_force = UINT64_C(1) << 40};
+        .ok = true, .ready = true, .limited = true, .mtu = 1480, .in_force = UINT64_C(1) << 40};
     struct proto_reply reply;
 
     (void)state;
     proto_reply_write(&status, &out);
     assert_true(proto_reply_read(out.text, out.len - 1, &reply, NULL));
-    assert_true(reply.ok && reply.ready);
+    assert_true(reply.ok && reply.ready && reply.limited);
     assert_int_equal(reply.mtu, 1480);
     assert_int_equal(reply.in_force, UINT64_C(1) << 40);
     proto_reply_done(&reply);
