@@ -201,16 +201,6 @@ tell_setting(void *owner, const char *text)
     log_warn("%s", text);
 }
 
-static void
-change_log(const struct felix_settings *settings)
-{
-    enum log_level level = LOG_INFO;
-
-    if (log_level_parse(settings->log_level, &level, NULL)) {
-        log_setup(level, settings->log_format == 1 ? LOG_JSON : LOG_TEXT);
-    }
-}
-
 /* Left as it is, the kernel chooses. */
 static struct ip
 source_of(const char *text)
@@ -260,7 +250,7 @@ calculate_settings(struct felix *felix)
                          &news);
     metric_set(felix->m.bad_settings, (double)news.n_bad);
     if (news.effects & FELIX_CHANGES_LOG) {
-        change_log(felix->settings);
+        felix_setup_log(felix->settings);
     }
     if (news.effects & FELIX_TAKES_UP) {
         /* Intervals may be among them: what was due in an hour may be due now. */

@@ -8,6 +8,8 @@
 
 struct felix;
 
+/* The program's log, as settings have it; called when they change, too. */
+void felix_setup_log(const struct felix_settings *settings);
 /* Nothing is written to the kernel before the first complete sync with the API, except for pods
  * that the CNI plugin adds where an earlier run left its rules and sets in place. */
 MUST_CHECK bool felix_new(uv_loop_t *loop, struct configuration *configuration,

@@ -61,7 +61,6 @@ int
 main(int argc, char **argv)
 {
     struct configuration *configuration = NULL;
-    enum log_level level = LOG_INFO;
     struct err err = ERR_INIT;
 
     signal(SIGPIPE, SIG_IGN);
@@ -73,14 +72,12 @@ main(int argc, char **argv)
     case SETTINGS_RUN:
         break;
     }
-    const struct felix_settings *settings = configuration_settings(configuration);
-    if (log_level_parse(settings->log_level, &level, NULL)) {
-        log_setup(level, settings->log_format == 1 ? LOG_JSON : LOG_TEXT);
-    }
+    felix_setup_log(configuration_settings(configuration));
     bool is_again = false;
     bool is_good = run(configuration, &is_again, &err);
     while (is_good && is_again) {
         configuration_start_anew(configuration);
+        felix_setup_log(configuration_settings(configuration));
         is_good = run(configuration, &is_again, &err);
     }
     if (!is_good) {

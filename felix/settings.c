@@ -52,6 +52,18 @@ is_off(const char *value)
 }
 
 static bool
+check_level_or_none(const char *value, struct err *err)
+{
+    return is_off(value) || check_level(value, err);
+}
+
+static bool
+check_path(const char *value, struct err *err)
+{
+    return is_off(value) || *value == '/' || err_set(err, "'%.64s' is not a whole path", value);
+}
+
+static bool
 check_mask(const char *value, struct err *err)
 {
     struct policy_marks marks;
@@ -174,6 +186,13 @@ static const struct setting rows[] = {
      AT(node_name),
      .initial = "",
      .help = "Name of this node's Node object; empty: nodename file, HOSTNAME, the host's name."},
+    {.name = "FelixHostname",
+     .env = "FELIX_FELIXHOSTNAME",
+     .type = SETTING_TEXT,
+     AT(felix_hostname),
+     .initial = "",
+     .is_local = true,
+     .help = "The same, where NodeName is empty."},
     {.name = "Kubeconfig",
      .env = "KUBECONFIG",
      .type = SETTING_TEXT,
@@ -692,6 +711,38 @@ static const struct setting rows[] = {
      .check = check_level,
      .effect = FELIX_CHANGES_LOG,
      .help = "error, warn, info or debug."},
+    {.name = "LogFilePath",
+     .env = "FELIX_LOGFILEPATH",
+     .type = SETTING_TEXT,
+     AT(log_file),
+     .initial = "",
+     .check = check_path,
+     .is_local = true,
+     .help = "File that the log is appended to as well; empty: none. Rotate it by copying."},
+    {.name = "LogSeverityFile",
+     .env = "FELIX_LOGSEVERITYFILE",
+     .type = SETTING_TEXT,
+     AT(log_file_level),
+     .initial = "info",
+     .check = check_level,
+     .effect = FELIX_CHANGES_LOG,
+     .help = "The level of that file."},
+    {.name = "LogSeveritySys",
+     .env = "FELIX_LOGSEVERITYSYS",
+     .type = SETTING_TEXT,
+     AT(log_syslog_level),
+     .initial = "",
+     .check = check_level_or_none,
+     .effect = FELIX_CHANGES_LOG,
+     .help = "The level of what goes to the system's log as well; empty: nothing."},
+    {.name = "LogDebugFilenameRegex",
+     .env = "FELIX_LOGDEBUGFILENAMEREGEX",
+     .type = SETTING_TEXT,
+     AT(log_debug_modules),
+     .initial = "",
+     .check = check_regex,
+     .effect = FELIX_CHANGES_LOG,
+     .help = "Of the level debug, only lines of modules (the word behind the level) that match."},
     {.name = "LogFormat",
      .env = "CANAL_LOG_FORMAT",
      .type = SETTING_CHOICE,

@@ -23,10 +23,11 @@ enum felix_effect {
     FELIX_STARTS_ANEW = 512,   /* all else: felix ends and begins, in the same process */
 };
 
-#define FELIX_SETTINGS_MAX 96
+#define FELIX_SETTINGS_MAX 128
 
 struct felix_settings {
     char *node_name;
+    char *felix_hostname; /* Calico's name of the same */
     char *kubeconfig;
     char *run_dir;
     char *state_dir;
@@ -92,6 +93,10 @@ struct felix_settings {
     uint64_t iptables_recheck_ms; /* after a write */
     uint64_t iptables_lock_probe_ms;
     char *log_level;
+    char *log_file; /* a path or "" */
+    char *log_file_level;
+    char *log_syslog_level; /* "": nothing goes there */
+    char *log_debug_modules;
     unsigned log_format; /* 0 text, 1 json */
 
     bool given[FELIX_SETTINGS_MAX]; /* by row: FelixConfiguration cannot overrule it */

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "felix/node/node_name.h"
 #include "felix/parts.h"
@@ -34,6 +35,38 @@ define_sets(struct felix *felix)
         felix->ipvs[i] = sets_define(felix->sets, SET_IPVS, KSET_HASH_NET, family, max);
         felix->workload_sets[i] =
             sets_define(felix->sets, SET_WORKLOADS, KSET_HASH_NET_IFACE, family, max);
+    }
+}
+
+static enum log_level
+level_of(const char *text)
+{
+    enum log_level level = LOG_INFO;
+
+    (void)!log_level_parse(text, &level, NULL);
+    return level;
+}
+
+/* "none" blanks a setting in every source but the API. */
+static const char *
+text_or_null(const char *text)
+{
+    return *text == '\0' || strcasecmp(text, "none") == 0 ? NULL : text;
+}
+
+void
+felix_setup_log(const struct felix_settings *settings)
+{
+    const char *syslog_level = text_or_null(settings->log_syslog_level);
+    struct err err = ERR_INIT;
+
+    log_setup(level_of(settings->log_level), settings->log_format == 1 ? LOG_JSON : LOG_TEXT);
+    log_to_syslog(syslog_level ? "canal-felix" : NULL, level_of(settings->log_syslog_level));
+    if (!log_to_file(text_or_null(settings->log_file), level_of(settings->log_file_level), &err)) {
+        log_error("LogFilePath: %s; only standard error is written", err.text);
+    }
+    if (!log_debug_only(text_or_null(settings->log_debug_modules), &err)) {
+        log_error("LogDebugFilenameRegex: %s", err.text);
     }
 }
 
@@ -175,7 +208,8 @@ felix_new(uv_loop_t *loop, struct configuration *configuration, struct felix **r
     felix->health = health_new();
     felix->store = store_new(felix_on_change, felix);
     /* A failure here ends the process; what is open is closed with it. */
-    if (!node_name_find(settings->node_name, settings->state_dir, &felix->node_name, err)) {
+    const char *name = *settings->node_name ? settings->node_name : settings->felix_hostname;
+    if (!node_name_find(name, settings->state_dir, &felix->node_name, err)) {
         return false;
     }
     felix->nodes = node_state_new(felix->node_name);

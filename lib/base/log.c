@@ -2,6 +2,9 @@
  * start and read everywhere. */
 #include "lib/base/log.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <regex.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/log_syslog.h"
 #include "lib/base/str.h"
 
 #define N_MODULE_LEVELS 32
@@ -22,7 +26,13 @@ static struct {
         enum log_level level;
     } modules[N_MODULE_LEVELS];
     size_t n_modules;
-} log_state = {.level = LOG_INFO};
+    int file; /* -1: none */
+    enum log_level file_level;
+    bool has_syslog;
+    enum log_level syslog_level;
+    bool has_debug_only;
+    regex_t debug_only;
+} log_state = {.level = LOG_INFO, .file = -1};
 
 static const char *const level_names[] = {
     [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
@@ -32,6 +42,50 @@ log_setup(enum log_level level, enum log_format format)
 {
     log_state.level = level;
     log_state.format = format;
+}
+
+bool
+log_to_file(const char *path, enum log_level level, struct err *err)
+{
+    if (log_state.file >= 0) {
+        close(log_state.file);
+        log_state.file = -1;
+    }
+    if (!path) {
+        return true;
+    }
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    if (fd < 0) {
+        return err_sys(err, errno, "open %s for the log", path);
+    }
+    log_state.file = fd;
+    log_state.file_level = level;
+    return true;
+}
+
+void
+log_to_syslog(const char *program, enum log_level level)
+{
+    log_state.has_syslog = program != NULL;
+    log_state.syslog_level = level;
+    log_syslog_open(program);
+}
+
+bool
+log_debug_only(const char *expression, struct err *err)
+{
+    if (log_state.has_debug_only) {
+        regfree(&log_state.debug_only);
+        log_state.has_debug_only = false;
+    }
+    if (!expression) {
+        return true;
+    }
+    if (regcomp(&log_state.debug_only, expression, REG_EXTENDED | REG_NOSUB) != 0) {
+        return err_set(err, "'%.64s' is not a regular expression", expression);
+    }
+    log_state.has_debug_only = true;
+    return true;
 }
 
 bool
@@ -69,8 +123,8 @@ log_module_level(const char *module, enum log_level level)
     }
 }
 
-bool
-log_enabled(enum log_level level, const char *module)
+static bool
+is_for_screen(enum log_level level, const char *module)
 {
     for (size_t i = 0; i < log_state.n_modules; i++) {
         if (strcmp(log_state.modules[i].module, module) == 0) {
@@ -78,6 +132,28 @@ log_enabled(enum log_level level, const char *module)
         }
     }
     return level <= log_state.level;
+}
+
+static bool
+is_for_file(enum log_level level)
+{
+    return log_state.file >= 0 && level <= log_state.file_level;
+}
+
+static bool
+is_for_syslog(enum log_level level)
+{
+    return log_state.has_syslog && level <= log_state.syslog_level;
+}
+
+bool
+log_enabled(enum log_level level, const char *module)
+{
+    if (!is_for_screen(level, module) && !is_for_file(level) && !is_for_syslog(level)) {
+        return false;
+    }
+    return level != LOG_DEBUG || !log_state.has_debug_only ||
+           regexec(&log_state.debug_only, module, 0, NULL, 0) == 0;
 }
 
 static void
@@ -114,11 +190,22 @@ begin_line(struct str *line, enum log_level level, const char *module, const cha
 
 /* One write per line, so lines of several processes on one file do not mix. */
 static void
-end_line(struct str *line)
+end_line(struct str *line, enum log_level level, const char *module)
 {
-    str_add(line, log_state.format == LOG_JSON ? "}\n" : "\n");
-    ssize_t written = write(STDERR_FILENO, line->text, line->len);
-    (void)written;
+    str_add(line, log_state.format == LOG_JSON ? "}" : "");
+    if (is_for_syslog(level)) {
+        log_syslog_write((int)level, str_text(line));
+    }
+    str_add_char(line, '\n');
+    /* What cannot be written is lost: there is nowhere to say so. */
+    if (is_for_screen(level, module)) {
+        ssize_t written = write(STDERR_FILENO, line->text, line->len);
+        (void)written;
+    }
+    if (is_for_file(level)) {
+        ssize_t written = write(log_state.file, line->text, line->len);
+        (void)written;
+    }
 }
 
 void
@@ -132,7 +219,7 @@ log_write(enum log_level level, const char *module, const char *format, ...)
     str_vaddf(&text, format, args);
     va_end(args);
     begin_line(&line, level, module, str_text(&text));
-    end_line(&line);
+    end_line(&line, level, module);
 }
 
 void
@@ -147,7 +234,7 @@ log_write_object(enum log_level level, const char *module, const char *text, con
     } else {
         str_addf(&line, " %s", json);
     }
-    end_line(&line);
+    end_line(&line, level, module);
 }
 
 bool

@@ -1,7 +1,8 @@
-/* Logging to standard error, one line a message: `time level module text key=value`, or JSON.
- * Each .c that logs has LOG_MODULE("name") once at file scope. Levels: error = a person must act;
- * warn = degraded, and what happens next; info = a change a person would ask about; debug = the
- * rest. Control characters in messages are escaped: a message from outside cannot forge a line. */
+/* Logging to standard error, and to a file and the system's log where that is wanted; one line a
+ * message: `time level module text key=value`, or JSON. Each .c that logs has LOG_MODULE("name")
+ * once at file scope. Levels: error = a person must act; warn = degraded, and what happens next;
+ * info = a change a person would ask about; debug = the rest. Control characters in messages are
+ * escaped: a message from outside cannot forge a line. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,6 +29,14 @@ struct log_limit {
 };
 
 void log_setup(enum log_level level, enum log_format format);
+/* Appends lines of this level to a file, too, which is made with mode 0600; NULL: no longer. What
+ * rotates it must copy and truncate. On failure no file is written. */
+MUST_CHECK bool log_to_file(const char *path, enum log_level level, struct err *err);
+/* Lines of this level go to the system's log, too, as from 'program' (borrowed); NULL: no longer.
+ */
+void log_to_syslog(const char *program, enum log_level level);
+/* Debug lines only of modules whose name matches the regular expression; NULL: of all. */
+MUST_CHECK bool log_debug_only(const char *expression, struct err *err);
 /* Names as in settings: "error" "warn"/"warning" "info" "debug", any case; Calico's FATAL/TRACE
  * too. */
 MUST_CHECK bool log_level_parse(const char *text, enum log_level *ret_level, struct err *err);

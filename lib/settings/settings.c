@@ -161,6 +161,9 @@ note_given(const struct settings_spec *spec, void *target, const struct setting 
 bool
 settings_is_from_api(const struct settings_spec *spec, const struct setting *row)
 {
+    if (row->is_local) {
+        return false;
+    }
     return row->effect != 0 || (spec->env_prefix && row->env &&
                                 strncmp(row->env, spec->env_prefix, strlen(spec->env_prefix)) == 0);
 }

@@ -39,6 +39,7 @@ struct setting {
     const char *field; /* what the API calls it, where that is not the name in another case */
     unsigned effect;   /* bits of the program's own: what is to be done when the value changes while
                           the program runs; 0: it does not */
+    bool is_local;     /* objects of the API may not set it, whatever the environment calls it */
     bool (*check)(const char *value, struct err *err); /* _TEXT, _MASK; NULL: anything */
 };
 

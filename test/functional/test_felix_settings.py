@@ -245,3 +245,23 @@ def test_the_tunnel_and_its_address_can_be_set(node):
     wait_for(lambda: state() == (False, None), 10, lambda: str(state()))
     assert "spec.programClusterRoutes: setting ProgramClusterRoutes: 'Enabled' is not one of: Disabled" in node.log()
     assert node.metric("canal_felix_bad_settings") == 1
+
+
+def test_the_log_goes_to_a_file_at_a_level_of_its_own(node):
+    path, before = node.dir / "felix.log", len(node.log())
+    node.restart_felix(FELIX_LOGFILEPATH=str(path), FELIX_LOGSEVERITYFILE="debug", FELIX_FELIXHOSTNAME="another",
+                       FELIX_LOGDEBUGFILENAMEREGEX="^fee")
+    try:
+        node.wait_ready()
+        wait_for(lambda: " debug feed: " in path.read_text(), 10, path.read_text)
+        assert f"node {node.name}" in path.read_text(), "FelixHostname stands behind NODENAME"
+        assert " debug " not in node.log()[before:]
+        configure(node, logSeverityScreen="Error", wireguardEnabled=True)
+        wait_for(lambda: "spec.wireguardEnabled: Canal has no such setting" in path.read_text(), 10, path.read_text)
+        assert "wireguardEnabled" in node.log()[before:], "the level was lowered before the field was told"
+        configure(node, logSeverityScreen="Error", bpfEnabled=True)
+        wait_for(lambda: "spec.bpfEnabled: Canal has no such setting" in path.read_text(), 10, path.read_text)
+        assert "bpfEnabled" not in node.log()[before:]
+    finally:
+        node.settings = {}
+        node.restart_felix()

@@ -1,5 +1,6 @@
 /* lib/base: errors, text, tables, interning, files, small parsers, log limits. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -243,6 +244,38 @@ a_repeating_message_passes_once_a_period(void **state)
     assert_int_equal(n_held, 2);
 }
 
+static void
+the_log_goes_to_a_file_at_a_level_of_its_own(void **state)
+{
+    char path[] = "/tmp/canal-log-XXXXXX";
+    AUTO(str) struct str text = STR_INIT;
+    struct err err = ERR_INIT;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    log_setup(LOG_ERROR, LOG_TEXT);
+    assert_false(log_enabled(LOG_WARN, "one"));
+    assert_true(log_to_file(path, LOG_DEBUG, &err));
+    assert_true(log_debug_only("^on", &err));
+    assert_true(log_enabled(LOG_DEBUG, "one"));
+    assert_false(log_enabled(LOG_DEBUG, "two"));
+    assert_true(log_enabled(LOG_INFO, "two"));
+    log_write(LOG_INFO, "two", "said\n%d", 5);
+    assert_true(log_to_file(path, LOG_WARN, &err));
+    log_write(LOG_INFO, "two", "held");
+    assert_false(log_debug_only("(", &err));
+    assert_true(log_to_file(NULL, LOG_DEBUG, &err));
+    assert_false(log_enabled(LOG_WARN, "one"));
+    assert_true(file_read(path, 4096, &text, &err));
+    assert_non_null(strstr(text.text, " info  two: said\\x0a5\n"));
+    assert_null(strstr(text.text, "held"));
+    assert_false(log_to_file("/nonexistent/log", LOG_INFO, &err));
+    assert_false(log_enabled(LOG_WARN, "one"));
+    unlink(path);
+}
+
 int
 main(void)
 {
@@ -257,6 +290,7 @@ main(void)
         cmocka_unit_test(small_parsers_read_what_people_write),
         cmocka_unit_test(file_is_replaced_whole),
         cmocka_unit_test(a_repeating_message_passes_once_a_period),
+        cmocka_unit_test(the_log_goes_to_a_file_at_a_level_of_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

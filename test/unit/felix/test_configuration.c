@@ -179,6 +179,7 @@ what_is_wrong_is_named_once_and_changes_nothing(void **state)
 
     put(room, "default",
         "{'defaultEndpointToHostAction':'Explode','wireguardEnabled':true,'vxlanEnabled':false,"
+        "'logFilePath':'/etc/cron.d/x','felixHostname':'other',"
         "'bpfLogLevel':'Info','nodeName':'other','kubeconfig':'/x','logPrefix':'a\\nHealthPort=1',"
         "'failsafeInboundHostPorts':[{'protocol':'tcp','port':'x'}],'iptablesMarkMask':7,"
         "'routeRefreshInterval':{'a':1}}");
@@ -188,13 +189,15 @@ what_is_wrong_is_named_once_and_changes_nothing(void **state)
     says(room, "spec.wireguardEnabled: Canal has no such setting");
     says(room, "spec.nodeName: cannot be set from the API");
     says(room, "spec.kubeconfig: cannot be set from the API");
+    says(room, "spec.logFilePath: cannot be set from the API");
+    says(room, "spec.felixHostname: cannot be set from the API");
     says(room, "spec.logPrefix: has control characters");
     says(room, "spec.failsafeInboundHostPorts");
     says(room, "spec.routeRefreshInterval");
     assert_null(strstr(str_text(&room->told), "vxlanEnabled"));
     assert_null(strstr(str_text(&room->told), "bpfLogLevel"));
     says(room, "mark mask 0x7 has 3 bits");
-    assert_int_equal(room->news.n_bad, 8);
+    assert_int_equal(room->news.n_bad, 10);
     assert_int_equal(room->news.effects, 0);
     assert_int_equal(room->settings->to_host_action, 1);
     /* Something else changes: nothing is told again. */
