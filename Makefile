@@ -177,10 +177,14 @@ N ?= 2000
 SEED ?= 0
 .PHONY: policy-random
 policy-random: deps ## Hold N random policy sets from SEED on against felix and packets
-	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tools/policy-eval
+	$(Q)$(MAKE) --no-print-directory policy-random-sets policy-random-nft policy-random-legacy
+
+.PHONY: policy-random-sets policy-random-nft policy-random-legacy
+policy-random-sets:
 	$(Q)test/policy/random_sets.py --count $(N) --seed $(SEED)
-	$(Q)test/policy/random_packets.py --count $(N) --seed $(SEED) --backend nft
-	$(Q)test/policy/random_packets.py --count $(N) --seed $(SEED) --backend legacy
+policy-random-nft policy-random-legacy: policy-random-%:
+	$(Q)test/policy/random_packets.py --count $(N) --seed $(SEED) --backend $*
 
 .PHONY: settings-page
 settings-page: $(BUILD)/canal-confd $(BUILD)/canal-felix ## Print docs/settings.md from the programs' own tables

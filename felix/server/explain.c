@@ -147,6 +147,7 @@ tell_policy(const struct walk *walk, const struct active_policy *active, enum di
             json_object_array_add(logs, json_object_new_string(str_text(&line)));
         } else {
             put_int(json, "rule", (int64_t)step->rule);
+            put_int(json, "written", rule->written);
             put(json, "action", describe_action(rule->action));
             put(json, "text", str_text(&text));
         }
@@ -238,6 +239,7 @@ judge_list(struct answer *answer, const struct explain_end *end, const struct ve
         describe_policy(decision.policy->policy, &name);
         put(json, "policy", str_text(&name));
         put_int(json, "rule", (int64_t)decision.rule);
+        put_int(json, "written", rule_of(decision.policy, list->direction, decision.rule)->written);
     }
     if (decision.tier) {
         put(json, "tier", decision.tier->name);

@@ -93,11 +93,12 @@ rules_equal(const struct policy_rule *one, size_t n_one, const struct policy_rul
     }
     for (size_t i = 0; i < n_one; i++) {
         const struct policy_rule *a = &one[i], *b = &other[i];
-        if (a->action != b->action || a->family != b->family || a->protocol != b->protocol ||
-            a->not_protocol != b->not_protocol || a->icmp_type != b->icmp_type ||
-            a->icmp_code != b->icmp_code || a->not_icmp_type != b->not_icmp_type ||
-            a->not_icmp_code != b->not_icmp_code || !peer_equal(&a->source, &b->source) ||
-            !peer_equal(&a->destination, &b->destination) || !text_equal(a->comment, b->comment)) {
+        if (a->action != b->action || a->written != b->written || a->family != b->family ||
+            a->protocol != b->protocol || a->not_protocol != b->not_protocol ||
+            a->icmp_type != b->icmp_type || a->icmp_code != b->icmp_code ||
+            a->not_icmp_type != b->not_icmp_type || a->not_icmp_code != b->not_icmp_code ||
+            !peer_equal(&a->source, &b->source) || !peer_equal(&a->destination, &b->destination) ||
+            !text_equal(a->comment, b->comment)) {
             return false;
         }
     }

@@ -66,7 +66,8 @@ struct rule_peer {
 
 struct policy_rule {
     enum rule_action action;
-    uint8_t family;                 /* 4, 6; 0 both */
+    uint32_t written; /* which element of the object's list it comes from; several may share one */
+    uint8_t family;   /* 4, 6; 0 both */
     int16_t protocol, not_protocol; /* numbers of IANA, or RULE_ANY */
     int16_t icmp_type, icmp_code;   /* of the family's ICMP; with protocol given, too */
     int16_t not_icmp_type, not_icmp_code;

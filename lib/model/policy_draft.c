@@ -180,6 +180,7 @@ draft_rules(struct policy_draft *draft, const char *key,
     }
     for (size_t i = 0; i < json_len(&rules); i++) {
         struct json_at at = json_item(&rules, i);
+        list.at = (uint32_t)i;
         decode(&list, &at);
     }
     if (list.rules.n > 0) {
@@ -229,7 +230,9 @@ static void
 deny_everything(struct rule_list *list)
 {
     if (!list->is_ended) {
-        VEC_PUSH(&list->rules, rule_of(RULE_DENY));
+        struct policy_rule rule = rule_of(RULE_DENY);
+        rule.written = list->at;
+        VEC_PUSH(&list->rules, rule);
     }
     list->is_ended = true;
 }
@@ -271,6 +274,7 @@ rule_list_take(struct rule_list *list, struct policy_rule *rule, const struct js
         return;
     }
     list->weight += weight;
+    rule->written = list->at;
     VEC_PUSH(&list->rules, *rule);
 }
 

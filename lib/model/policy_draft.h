@@ -37,6 +37,7 @@ struct rule_list {
     bool is_full;
     bool is_ended; /* a rule that denies everything stands at the end */
     size_t weight;
+    uint32_t at; /* the element that is decoded */
     VEC(struct policy_rule) rules;
 };
 

@@ -3,7 +3,7 @@ are `make policy-random`."""
 
 from policy import random_packets, random_sets
 
-SETS, VERDICTS, PACKET_SETS = 300, 800, 40
+SETS, VERDICTS, PACKET_SETS = 300, 800, 30
 
 
 def test_felix_agrees_with_the_reference():

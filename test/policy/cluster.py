@@ -153,6 +153,7 @@ class Cluster:
         item = Item(f"host {name}", labels_of(obj),
                     [ipaddress.ip_network(ip) for ip in spec.get("expectedIPs") or []],
                     {(p["name"], p["protocol"], p["port"]) for p in spec.get("ports") or []})
+        item.node, item.interface = spec.get("node"), spec.get("interfaceName")
         item.is_any_interface = spec.get("interfaceName") == "*"
         item.is_profile_allow = "projectcalico-default-allow" in (spec.get("profiles") or [])
         self.hosts[name] = item

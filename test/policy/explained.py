@@ -7,6 +7,8 @@ import socket
 from . import tables
 
 BATCH = 64
+# As felix names them to people, and as the reference does.
+KINDS = {"NetworkPolicy.projectcalico.org": "CalicoNetworkPolicy"}
 
 
 def _ask(node, questions):
@@ -27,6 +29,41 @@ def _ask(node, questions):
     return answers
 
 
+def _question(probe, ends, source_port):
+    question = {"op": "explain", "from": {"ip": ends[0].ip(probe.family)}, "to": {"ip": ends[1].ip(probe.family)},
+                "protocol": probe.protocol, "port": probe.port, "source_port": source_port}
+    if probe.protocol == "icmp":
+        for name in ("port", "source_port"):
+            del question[name]
+        question |= {"protocol": "icmp" if probe.family == 4 else "icmpv6", "icmp_type": 8 if probe.family == 4 else 128}
+    return question
+
+
+def _decision(answer, direction):
+    """(allowed, reason, policy, element of its list) as the reference has it."""
+    found, = (each for each in answer["decisions"] if each["direction"] == direction)
+    policy = found.get("policy")
+    if policy:
+        kind, name = policy.split(" ")
+        policy = f"{KINDS.get(kind, kind)} {name}"
+    return found["verdict"] == "allowed", found["reason"], policy, found.get("written")
+
+
+def decisions(pods, probes, source_port):
+    """{probe: {"egress": decision of the source's node, "ingress": of the destination's}}; `pods` as below."""
+    found = {probe: {} for probe in probes}
+    for direction, end in (("egress", 0), ("ingress", 1)):
+        asked = {}
+        for probe in probes:
+            ends = [pods[probe.source], pods[probe.target]]
+            node = ends[end].node
+            asked.setdefault(node.name, (node, []))[1].append((probe, _question(probe, ends, source_port)))
+        for node, questions in asked.values():
+            for (probe, _), answer in zip(questions, _ask(node, [q for _, q in questions])):
+                found[probe][direction] = _decision(answer, direction)
+    return found
+
+
 def check(pods, table, probes):
     """AssertionError when explain and the table differ. `pods`: {name: lab.Pod}; other probes are left out."""
     asked, found = {}, {}
@@ -34,8 +71,7 @@ def check(pods, table, probes):
         ends = [pods.get(probe.source), pods.get(probe.target)]
         if None in ends:
             continue
-        question = {"op": "explain", "from": {"ip": ends[0].ip(probe.family)}, "to": {"ip": ends[1].ip(probe.family)},
-                    "protocol": probe.protocol, "port": probe.port, "source_port": 40000}
+        question = _question(probe, ends, 40000)
         for node in {end.node.name: end.node for end in ends}.values():
             asked.setdefault(node.name, (node, []))[1].append((probe, question))
         found[probe] = True

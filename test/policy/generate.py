@@ -11,6 +11,8 @@ rules a direction.
 
 import random
 
+from .generate_bad import Spoiler
+from .generate_hosts import HostGenerator
 from .generate_rules import RuleGenerator, chance
 from .oracle import address, packet
 
@@ -80,20 +82,25 @@ class Case:
 
 class Generator:
     """`pod_ips`: {(namespace, pod): [addresses]}, `nodes`: {(namespace, pod): node} where a lab has them; the
-    rest of the cluster is made around them. `is_wild`: also what an API server would not let a lab do, such as a
+    rest of the cluster is made around them. `hosts`: {node: [addresses]} of nodes that get host endpoints, `outside`:
+    addresses of hosts that are no nodes. `is_wild`: also what an API server would not let a lab do, such as a
     pod without its namespace."""
 
-    def __init__(self, seed, pod_ips=None, nodes=None, is_wild=False):
+    def __init__(self, seed, pod_ips=None, nodes=None, is_wild=False, hosts=None, outside=()):
         self.seed, self.nodes, self.is_wild = seed, nodes or {}, is_wild
         self.rng = random.Random(f"case {seed}")
         self.pod_ips = dict(sorted((pod_ips or default_ips()).items()))
         self.far_ips = ["10.66.0.9", "fd00:66::9"]
-        self.rules = RuleGenerator(self.rng, self.pod_ips)
+        self.rules = RuleGenerator(self.rng, self.pod_ips, [ip for ips in (hosts or {}).values() for ip in ips] + list(outside))
+        self.host_endpoints = HostGenerator(self, hosts) if hosts else None
+        self.spoiler = Spoiler(self.rng)
 
     def case(self):
         objects = self.cluster()
         for number in range(self.rng.randint(3, 10)):
             objects.append(self.policy(number))
+        if self.host_endpoints:
+            objects += self.host_endpoints.objects()
         return Case(self.seed, objects, self.pod_ips, self.far_ips)
 
     # ---- the cluster
@@ -209,7 +216,7 @@ class Generator:
     def policy(self, number):
         make = self.rng.choices((self.kubernetes, self.calico, self.calico_global, self.cluster_wide, self.staged),
                                 (32, 26, 20, 16, 6))[0]
-        return make(number)
+        return self.spoiler.maybe_spoil(make(number))
 
     def kubernetes(self, number):
         rng = self.rng

@@ -11,9 +11,9 @@ def chance(rng, probability):
 
 
 class RuleGenerator:
-    """Draws from `rng`; prefixes lie around the pods' addresses."""
+    """Draws from `rng`; prefixes lie around the pods' addresses and `others`, those of nodes and hosts outside."""
 
-    def __init__(self, rng, pod_ips):
+    def __init__(self, rng, pod_ips, others=()):
         self.rng = rng
         four = [ips[0] for ips in pod_ips.values()]
         six = [ips[1] for ips in pod_ips.values()]
@@ -21,6 +21,9 @@ class RuleGenerator:
                       "203.0.113.0/24", "203.0.113.128/25", "0.0.0.0/0", "128.0.0.0/1", "0.0.0.0/1"]
         self.pool6 = [*(f"{ip}/128" for ip in six), *(f"{ip}/{n}" for ip in six[:4] for n in (126, 112, 64)),
                       "2001:db8:1::/48", "2001:db8:1:8000::/49", "::/0"]
+        # At the end: blocks and their exceptions are cut out of the lists above.
+        self.pool4 += [f"{ip}/{n}" for ip in others if ":" not in ip for n in (32, 32, 30, 24)]
+        self.pool6 += [f"{ip}/{n}" for ip in others if ":" in ip for n in (128, 128, 126, 64)]
 
     def flip(self, probability=0.5):
         return chance(self.rng, probability)

@@ -11,13 +11,15 @@ Tests hold felix's evaluator and real packets against it.
 import functools
 import ipaddress
 import math
+import re
 from collections import namedtuple
 
 from .cluster import Cluster, kind_of
-from .rules import PROTOCOLS, calico_rules, cluster_rules, kubernetes_rules
-from .selector import NAMESPACE, SERVICE_ACCOUNT, Malformed, parse, parse_label_selector
+from .rules import PROTOCOLS, Rule, calico_rules, closed, cluster_rules, kubernetes_rules
+from .selector import NAMESPACE, SERVICE_ACCOUNT, Malformed, everything, parse, parse_label_selector
 
 INGRESS, EGRESS = "ingress", "egress"
+OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 # Where policy is looked at: pods and the host's own traffic; what a host endpoint forwards; before connections are
 # tracked; before DNAT. All but the first are for host endpoints.
 NORMAL, FORWARD, UNTRACKED, PRE_DNAT = USES = ("normal", "forward", "untracked", "pre-dnat")
@@ -25,7 +27,8 @@ BUILTIN_TIERS = {"kube-admin": (1_000.0, "Pass"), "default": (1_000_000.0, "Deny
                  "kube-baseline": (10_000_000.0, "Pass")}
 
 Packet = namedtuple("Packet", "source destination protocol source_port destination_port icmp_type icmp_code")
-# reason: "rule", "tier" (its default action), "profile", "no profile", "nothing" (and this use does not deny then)
+# reason: "rule", "tier" (its default action), "profile", "no profile", "nothing" (and this use does not deny then);
+# rule: which element of the policy's list
 Decision = namedtuple("Decision", "is_allowed reason policy rule")
 # egress and ingress are None where that end is no pod of the node that is asked about
 Verdict = namedtuple("Verdict", "is_allowed egress ingress")
@@ -63,47 +66,98 @@ class Policy:
         return self.order, f"{self.name}/{self.ns or ''}/{kind}"
 
 
-def _types(spec, fallback):
-    given = spec.get("types") or []
+def _types(given, fallback):
+    """A word that is not understood means both."""
     if not given:
         return fallback
     if not set(given) <= {"Ingress", "Egress"}:
-        raise Malformed(f"types {given}")
+        return [INGRESS, EGRESS]
     return [{"Ingress": INGRESS, "Egress": EGRESS}[name] for name in given]
+
+
+def _number(value, low=-math.inf, high=math.inf):
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
+        raise Malformed(f"not a number from {low} to {high}: {value!r}")
+    return float(value)
+
+
+def _is_set(spec, switch):
+    value = spec.get(switch)
+    if value not in (None, True, False):
+        raise Malformed(f"{switch} {value!r}")
+    return bool(value)
 
 
 def _kubernetes(obj, cluster):
     spec, policy = obj["spec"], Policy(obj, "NetworkPolicy")
     policy.order = 1000.0
-    selects = parse_label_selector(spec.get("podSelector") or {})
+    try:
+        selects = parse_label_selector(spec.get("podSelector") or {})
+        is_closed = False
+    except Malformed:
+        selects, is_closed = everything, True  # for its whole namespace, and nothing is allowed
     policy.applies_to = lambda item: item.is_pod and item.ns == policy.ns and selects(item.labels)
     # What the API's server fills in where policyTypes are missing.
     default = [INGRESS, EGRESS] if spec.get("egress") else [INGRESS]
-    for direction in _types({"types": spec.get("policyTypes")}, default):
-        policy.rules[direction] = kubernetes_rules(spec.get(direction) or [], direction, policy.ns, cluster)
+    for direction in _types(spec.get("policyTypes"), default):
+        entries = spec.get(direction) or []
+        if is_closed or not isinstance(entries, list):
+            entries = []
+        policy.rules[direction] = kubernetes_rules(entries, direction, policy.ns, cluster)
     return policy
+
+
+def _calico_rules_of(spec, direction, policy, is_closed, cluster):
+    entries = spec.get(direction) or []
+    if not isinstance(entries, list):
+        return [Rule("Deny", [])]
+    rules = calico_rules(entries, direction, policy.ns, cluster)
+    return closed(rules) if is_closed else rules
+
+
+def _calico_selectors(spec, is_global):
+    parts = [parse(spec.get("selector"))]
+    if spec.get("serviceAccountSelector"):
+        parts.append(parse(spec["serviceAccountSelector"], "pcsa.", SERVICE_ACCOUNT))
+    if is_global and spec.get("namespaceSelector"):
+        parts.append(parse(spec["namespaceSelector"], "pcns.", NAMESPACE))
+    return parts
+
+
+def _calico_uses(spec, policy):
+    untracked, pre_dnat, forward = (_is_set(spec, switch) for switch in ("doNotTrack", "preDNAT", "applyOnForward"))
+    if untracked and pre_dnat:
+        raise Malformed("doNotTrack and preDNAT")
+    if untracked or pre_dnat:
+        policy.uses = {UNTRACKED if untracked else PRE_DNAT}
+    elif forward:
+        policy.uses = {NORMAL, FORWARD}
 
 
 def _calico(obj, cluster):
     spec, policy = obj["spec"], Policy(obj, kind_of(obj))
     policy.tier = spec.get("tier") or "default"
+    if not OBJECT_NAME.fullmatch(policy.tier):
+        raise Malformed(f"tier {policy.tier!r}")
     if spec.get("order") is not None:
-        policy.order = float(spec["order"])
-    is_global = policy.ns is None
-    parts = [parse(spec.get("selector")), parse(spec.get("serviceAccountSelector"), "pcsa.", SERVICE_ACCOUNT)
-             if spec.get("serviceAccountSelector") else None]
-    if is_global and spec.get("namespaceSelector"):
-        parts.append(parse(spec["namespaceSelector"], "pcns.", NAMESPACE))
-    parts = [part for part in parts if part]
+        policy.order = _number(spec["order"])
+    is_global, is_closed = policy.ns is None, False
+    if is_global:
+        _calico_uses(spec, policy)
+    try:
+        parts = _calico_selectors(spec, is_global)
+    except Malformed:
+        if is_global:
+            raise
+        parts, is_closed = [], True
     policy.applies_to = lambda item: ((is_global or item.ns == policy.ns)
                                       and all(part(item.labels) for part in parts))
     with_rules = [direction for direction in (INGRESS, EGRESS) if spec.get(direction)]
-    for direction in _types(spec, with_rules or [INGRESS]):
-        policy.rules[direction] = calico_rules(spec.get(direction) or [], direction, policy.ns, cluster)
-    if spec.get("doNotTrack") or spec.get("preDNAT"):
-        policy.uses = {UNTRACKED if spec.get("doNotTrack") else PRE_DNAT}
-    elif spec.get("applyOnForward"):
-        policy.uses = {NORMAL, FORWARD}
+    directions = _types(spec.get("types"), with_rules or [INGRESS])
+    if PRE_DNAT in policy.uses and EGRESS in directions:
+        directions = [INGRESS]  # before DNAT nothing leaves
+    for direction in directions:
+        policy.rules[direction] = _calico_rules_of(spec, direction, policy, is_closed, cluster)
     return policy
 
 
@@ -112,7 +166,7 @@ def _cluster(obj, cluster):
     policy.tier = {"Admin": "kube-admin", "Baseline": "kube-baseline"}.get(spec.get("tier"))
     if policy.tier is None:
         raise Malformed(f"tier {spec.get('tier')!r}")
-    policy.order = float(spec["priority"])
+    policy.order = _number(spec.get("priority"), 0, 1000)
     subject = spec.get("subject") or {}
     if set(subject) == {"namespaces"}:
         in_ns, selects = parse_label_selector(subject["namespaces"], "pcns."), parse_label_selector({})
@@ -195,9 +249,9 @@ class World:
     @staticmethod
     def _walk(policies, direction, pkt):
         for policy in policies:
-            for number, rule in enumerate(policy.rules[direction]):
+            for rule in policy.rules[direction]:
                 if rule.action != "Log" and rule.matches(pkt):
-                    return rule.action, policy, number
+                    return rule.action, policy, rule.number
         return None, None, None
 
     def verdict(self, pkt):

@@ -418,10 +418,12 @@ class Prober:
                 self._sendto(s, sctp.init_ack(port, source_port, asked, 7, place.name.encode()), (address, 0))
             elif ports:
                 self._sendto(s, sctp.packet(port, source_port, asked, sctp.ABORT, flags=1), (address, 0))
-        elif kind == sctp.INIT_ACK and tag in tags:
-            self.run.answer(tags[tag], OPEN, body[20:].decode(errors="replace"))
-        elif kind == sctp.ABORT and tag in tags:
-            self.run.answer(tags[tag], REFUSED)
+        elif tag in tags and self.run.probes[tags[tag]].source == place.name:
+            # Elsewhere it is one that a masquerading node took for its own.
+            if kind == sctp.INIT_ACK:
+                self.run.answer(tags[tag], OPEN, body[20:].decode(errors="replace"))
+            elif kind == sctp.ABORT:
+                self.run.answer(tags[tag], REFUSED)
 
     # ---- end
     def close(self):

@@ -10,6 +10,7 @@ ping, in both families.
 
 import argparse
 import json
+import random
 import sys
 import threading
 import time
@@ -19,14 +20,20 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from apiserver.client import ApiFailure  # noqa: E402
 from lab import LabError  # noqa: E402
+from lab.node import POOL4, POOL6  # noqa: E402
 from lab.packets import Prober as Pinger  # noqa: E402
+from policy import explained  # noqa: E402
 from policy.cluster import kind_of  # noqa: E402
 from policy.generate import Generator  # noqa: E402
 from policy.oracle import World as Reference  # noqa: E402
 from policy.oracle import packet  # noqa: E402
-from policy.prober import DENIED_SECONDS, SILENT, Probe  # noqa: E402
+from policy.passage import Passage  # noqa: E402
+from policy.prober import ARRIVED, DENIED_SECONDS, OPEN, SILENT, Probe  # noqa: E402
+from policy.random_hosts import Hosts  # noqa: E402
 
 SOURCE_PORT = 25000  # like those of probes, it is no port that rules name
+RULES_PORT = 40000
+EXPLAINED = 24  # probes of a case that felix is asked to explain
 BUILTIN = ("v1", "networking.k8s.io/v1", "discovery.k8s.io/v1")
 
 
@@ -42,14 +49,14 @@ def ping_once(pairs, seconds, tries):
         pinger.close()
 
 
-def ping(pods, probes, allowed):
+def ping(places, probes, allowed):
     """{probe: "open" or "silent"}. Those that are to be answered and were not at once are asked again."""
-    pairs = {probe: (pods[probe.source].netns, pods[probe.target].ip(probe.family)) for probe in probes}
+    pairs = {probe: (places[probe.source].netns, places[probe.target].ips[probe.family]) for probe in probes}
     answers = ping_once(pairs, DENIED_SECONDS, 1)
     late = {probe: pairs[probe] for probe in allowed if not answers[probe]}
     if late:
         answers |= ping_once(late, 3.0, 3)
-    return {probe: "open" if answers[probe] else SILENT for probe in probes}
+    return {probe: OPEN if answers[probe] else SILENT for probe in probes}
 
 
 def without_version(obj):
@@ -66,9 +73,16 @@ class Player:
         self.held = {}    # what the cases made, by key
         self.before = {}  # objects of the world that cases change
         self.version = {}  # custom resources are replaced by who knows their version
-        self.probes = world.prober.pairs()
+        names = list(world.prober.places)
+        pairs = world.prober.pairs(names, names)
+        self.hosts = Hosts(world)
+        self.places = dict(world.prober.places)
+        self.probes = pairs + self.hosts.probes(names)
         self.pings = [Probe(p.source, p.target, "icmp", 0, p.family) for p in self.probes
                       if (p.protocol, p.port) == ("tcp", 80)]
+        for place in self.places.values():
+            # Rules name this port: no probe may have it by chance.
+            place.netns.sysctl({"net/ipv4/ip_local_reserved_ports": RULES_PORT})
 
     @property
     def count(self):
@@ -76,7 +90,8 @@ class Player:
 
     def case(self, seed):
         return Generator(seed, pod_ips={key: [pod.ip(4), pod.ip(6)] for key, pod in self.pods.items()},
-                         nodes={key: pod.node.name for key, pod in self.pods.items()}).case()
+                         nodes={key: pod.node.name for key, pod in self.pods.items()}, hosts=self.hosts.addresses,
+                         outside=list(self.hosts.outside.ips.values())).case()
 
     def _put(self, obj):
         client = self.world.client
@@ -114,33 +129,57 @@ class Player:
                 self.held[key] = obj
         self.world.settle()
 
-    def expected(self, case):
-        """The probes that have to be answered."""
-        reference, ips = Reference(case.objects), {f"{ns}/{name}": pod for (ns, name), pod in self.pods.items()}
+    def packet_of(self, probe):
+        """The first packet of a probe."""
+        ends = (self.places[probe.source].ips[probe.family], self.places[probe.target].ips[probe.family])
+        if probe.protocol == "icmp":
+            protocol, kind = ("ICMP", 8) if probe.family == 4 else ("ICMPv6", 128)
+            return packet(*ends, protocol, 0, 0, icmp=(kind, 0))
+        return packet(*ends, probe.protocol.upper(), probe.port, SOURCE_PORT)
 
-        def is_allowed(probe):
-            ends = (ips[probe.source].ip(probe.family), ips[probe.target].ip(probe.family))
-            if probe.protocol == "icmp":
-                protocol, kind = ("ICMP", 8) if probe.family == 4 else ("ICMPv6", 128)
-                return reference.verdict(packet(*ends, protocol, 0, 0, icmp=(kind, 0))).is_allowed
-            return reference.verdict(packet(*ends, probe.protocol.upper(), probe.port, SOURCE_PORT)).is_allowed
-
-        return {probe for probe in self.probes + self.pings if is_allowed(probe)}
+    def expected(self, case, reference):
+        """{probe: what has to become of it}"""
+        to_host = next((obj["spec"]["defaultEndpointToHostAction"] for obj in case.objects
+                        if obj["kind"] == "FelixConfiguration"), "Drop")
+        passage = Passage(reference, self.hosts.addresses, (POOL4, POOL6), to_host)
+        states = {probe: passage.connect(self.packet_of(probe)) for probe in self.probes + self.pings}
+        # Of TCP and pings nothing is seen where the answer does not come.
+        return {probe: SILENT if state == ARRIVED and probe.protocol in ("tcp", "icmp") else state
+                for probe, state in states.items()}
 
     def play(self, case):
-        """[(probe, whether it has to pass, what became of it)] of those that differ."""
+        """[(probe, what has to become of it, what became of it)] of those that differ."""
         self.move_to(case.objects)
-        allowed, states = self.expected(case), {}
-        by_name = {pod.key: pod for pod in self.pods.values()}
+        reference, states = Reference(case.objects), {}
+        expected = self.expected(case, reference)
+        answered = {probe for probe, state in expected.items() if state == OPEN}
         pinging = threading.Thread(
-            target=lambda: states.update(ping(by_name, self.pings, allowed & set(self.pings))))
+            target=lambda: states.update(ping(self.places, self.pings, answered & set(self.pings))))
         pinging.start()
-        states |= self.world.prober.probe(self.probes, allowed - set(self.pings))
+        states |= self.world.prober.probe(self.probes, answered - set(self.pings))
         pinging.join()
-        return [(probe, probe in allowed, states.get(probe)) for probe in self.probes + self.pings
-                if (states.get(probe, SILENT) != SILENT) != (probe in allowed) or probe not in states]
+        return ([(probe, expected[probe], states.get(probe)) for probe in self.probes + self.pings
+                 if states.get(probe) != expected[probe]]
+                + self.explained(case, reference))
+
+    def explained(self, case, reference):
+        """The same of what felix explains about some of the pods' probes: which rule of which policy decides at
+        each end."""
+        rng = random.Random(f"explained {case.seed}")
+        pods = {pod.key: pod for pod in self.pods.values()}
+        asked = rng.sample([probe for probe in self.probes + self.pings
+                            if probe.source in pods and probe.target in pods], EXPLAINED)
+        wrong = []
+        for probe, got in explained.decisions(pods, asked, SOURCE_PORT).items():
+            verdict = reference.verdict(self.packet_of(probe))
+            wanted = {direction: (decision.is_allowed, decision.reason, decision.policy, decision.rule)
+                      for direction, decision in (("egress", verdict.egress), ("ingress", verdict.ingress))}
+            if got != wanted:
+                wrong.append((probe, f"explained by {wanted}", got))
+        return wrong
 
     def close(self):
+        self.hosts.close()
         self.move_to([])
 
     def __enter__(self):
@@ -163,9 +202,8 @@ def run(world, seeds, report=print):
                 raise
             played, packets = played + 1, packets + player.count
             if found:
-                lines = [f"seed {seed}: {len(found)} of {player.count} packets"]
-                lines += [f"  {probe} {'has to pass' if passes else 'must not pass'}: {state}"
-                          for probe, passes, state in found[:5]]
+                lines = [f"seed {seed}: {len(found)} of {player.count} packets and {EXPLAINED} explanations"]
+                lines += [f"  {probe} has to be {wanted}, is {got}" for probe, wanted, got in found[:5]]
                 disagreements.append("\n".join(lines))
                 report(disagreements[-1])
             if len(disagreements) >= 10:

@@ -103,13 +103,13 @@ class Evaluator:
 
     def judge(self, packets):
         self.send(packets=[[text_of(p.source), text_of(p.destination), *p[2:]] for p in packets])
-        return [[answer[0], *(end and end[:3] for end in answer[1:])] for answer in self.receive()]
+        return self.receive()
 
     def judge_host(self, interface, packets):
         """[[decision of one use and direction]], None when this is no host endpoint's."""
         self.send(host=interface, packets=[[text_of(p.source), text_of(p.destination), *p[2:]] for p in packets])
         answers = self.receive()
-        return answers and [[end[:3] if end else [True, "nothing", None] for end in answer] for answer in answers]
+        return answers and [[end or [True, "nothing", None, None] for end in answer] for answer in answers]
 
     def close(self):
         self.process.stdin.close()
@@ -126,10 +126,10 @@ class Evaluator:
 
 
 def verdicts_of(case, packets):
-    """What the reference says, in the form felix's answers have. A rule's number is no part of it: felix counts
-    those it made out of what it read."""
+    """What the reference says, in the form felix's answers have: with the policy that decides and which element of
+    its list, as it was written."""
     world = World(case.objects, node=NODE)
-    return [[verdict.is_allowed, *(list(d[:3]) if d else None for d in (verdict.egress, verdict.ingress))]
+    return [[verdict.is_allowed, *(list(d) if d else None for d in (verdict.egress, verdict.ingress))]
             for verdict in map(world.verdict, packets)]
 
 
@@ -138,7 +138,7 @@ def host_verdicts(case, name, packets):
     world = World(case.objects, node=NODE)
     if name not in world.cluster.hosts:
         return None
-    return [[list(world.decide_host(name, direction, use, pkt)[:3]) for use in USES for direction in (INGRESS, EGRESS)]
+    return [[list(world.decide_host(name, direction, use, pkt)) for use in USES for direction in (INGRESS, EGRESS)]
             for pkt in packets]
 
 

@@ -15,10 +15,11 @@ WITH_PORTS = (6, 17, 132)
 
 
 class Rule:
-    """`conditions` are functions of a packet; all have to hold."""
+    """`conditions` are functions of a packet; all have to hold. `number`: which element of the list it was written
+    as."""
 
-    def __init__(self, action, conditions):
-        self.action, self.conditions = action, conditions
+    def __init__(self, action, conditions, number=0):
+        self.action, self.conditions, self.number = action, conditions, number
 
     def matches(self, pkt):
         return all(condition(pkt) for condition in self.conditions)
@@ -71,9 +72,24 @@ def peer_side(direction):
     return "source" if direction == "ingress" else "destination"
 
 
-def fail_closed(action):
+def fail_closed(action, number=0):
     """The rule instead of one that is not understood."""
-    return [] if action in ("Allow", "Accept", "Log") else [Rule("Deny", [])]
+    return [] if action in ("Allow", "Log") else [Rule("Deny", [], number)]
+
+
+def closed(rules):
+    """What is left of the rules of a policy for whom nobody knows: none that allows, and where it would pass it
+    denies."""
+    return [Rule("Log" if rule.action == "Log" else "Deny", rule.conditions, rule.number)
+            for rule in rules if rule.action != "Allow"]
+
+
+def know(entry, *fields):
+    """Nobody knows what a member of a later version means."""
+    if not isinstance(entry, dict):
+        raise Malformed(f"not an object: {entry!r}")
+    if unknown := {name for name, value in entry.items() if value is not None} - set(fields):
+        raise Malformed(f"members {unknown}")
 
 
 def protocol_number(value):
@@ -93,6 +109,7 @@ def port_number(value):
 # ---- networking.k8s.io NetworkPolicy
 def _kubernetes_port(entry, everyone):
     """Protocol and port, as one condition."""
+    know(entry, "protocol", "port", "endPort")
     number = protocol_number(entry.get("protocol") or "TCP")
     if number not in WITH_PORTS:
         raise Malformed(f"protocol {entry['protocol']!r}")
@@ -116,7 +133,9 @@ def _kubernetes_peer(entry, side, ns, cluster):
     address, _ = end_of(side)
     if not isinstance(entry, dict) or not entry:
         raise Malformed("a peer without any field")
+    know(entry, "ipBlock", "podSelector", "namespaceSelector")
     if "ipBlock" in entry:
+        know(entry["ipBlock"], "cidr", "except")
         if len(entry) > 1:
             raise Malformed("ipBlock beside selectors")
         block, holes = Nets([entry["ipBlock"].get("cidr")]), Nets(entry["ipBlock"].get("except") or [])
@@ -146,10 +165,16 @@ def _alternatives(entries, read):
 def kubernetes_rules(entries, direction, ns, cluster):
     everyone = Addresses(cluster, lambda labels: True)
     side, word = peer_side(direction), "from" if direction == "ingress" else "to"
-    return [Rule("Allow",
-                 _alternatives(entry.get(word), lambda peer: _kubernetes_peer(peer, side, ns, cluster))
-                 + _alternatives(entry.get("ports"), lambda port: _kubernetes_port(port, everyone)))
-            for entry in entries]
+    found = []
+    for number, entry in enumerate(entries):
+        try:
+            know(entry, word, "ports")
+        except Malformed:
+            continue
+        found.append(Rule("Allow", _alternatives(entry.get(word),
+                                                 lambda peer: _kubernetes_peer(peer, side, ns, cluster))
+                          + _alternatives(entry.get("ports"), lambda port: _kubernetes_port(port, everyone)), number))
+    return found
 
 
 # ---- projectcalico NetworkPolicy and GlobalNetworkPolicy
@@ -222,6 +247,10 @@ def _nets(entity, address):
 
 def _entity(entity, side, direction, ns, cluster, protocol):
     """Conditions of a rule's source or destination."""
+    know(entity, "nets", "notNets", "selector", "notSelector", "namespaceSelector", "serviceAccounts", "services", "ports",
+         "notPorts")
+    know(entity.get("serviceAccounts") or {}, "names", "selector")
+    know(entity.get("services") or {}, "name", "namespace")
     address, _ = end_of(side)
     conditions = _nets(entity, address)
     positive, negative = _selectors(entity, ns)
@@ -247,6 +276,7 @@ def _entity(entity, side, direction, ns, cluster, protocol):
 def _icmp(fields, protocol):
     if protocol not in (PROTOCOLS["ICMP"], PROTOCOLS["ICMPv6"]):
         raise Malformed("icmp without protocol ICMP or ICMPv6")
+    know(fields, "type", "code")
     kind, code = fields.get("type"), fields.get("code")
     if kind is None and code is not None:
         raise Malformed("an ICMP code without type")
@@ -257,8 +287,7 @@ def _icmp(fields, protocol):
 
 def _calico_conditions(rule, direction, ns, cluster):
     conditions, protocol, version = [], None, rule.get("ipVersion")
-    if "http" in rule:
-        raise Malformed("http is for another layer")
+    know(rule, "action", "ipVersion", "protocol", "notProtocol", "icmp", "notICMP", "source", "destination", "metadata")
     if version is not None:
         if version not in (4, 6):
             raise Malformed(f"ipVersion {version!r}")
@@ -283,14 +312,14 @@ def _calico_conditions(rule, direction, ns, cluster):
 
 def calico_rules(entries, direction, ns, cluster):
     found = []
-    for entry in entries:
-        action = entry.get("action")
+    for number, entry in enumerate(entries):
+        action = str(entry.get("action")).capitalize()
         try:
             if action not in ("Allow", "Deny", "Log", "Pass"):
                 raise Malformed(f"action {action!r}")
-            found.append(Rule(action, _calico_conditions(entry, direction, ns, cluster)))
+            found.append(Rule(action, _calico_conditions(entry, direction, ns, cluster), number))
         except Malformed:
-            found += fail_closed(action)
+            found += fail_closed(action, number)
     return found
 
 
@@ -339,11 +368,12 @@ def cluster_rules(entries, direction, cluster):
     found = []
     everyone = Addresses(cluster, lambda labels: True)
     side, word = peer_side(direction), "from" if direction == "ingress" else "to"
-    for entry in entries:
-        action = entry.get("action")
+    for number, entry in enumerate(entries):
+        action = {"Accept": "Allow", "Pass": "Pass"}.get(entry.get("action"), "Deny")
         try:
-            if action not in ("Accept", "Deny", "Pass"):
-                raise Malformed(f"action {action!r}")
+            if entry.get("action") not in ("Accept", "Deny", "Pass"):
+                raise Malformed(f"action {entry.get('action')!r}")
+            know(entry, "name", "action", word, "protocols")
             peers = [_cluster_peer(peer, side, cluster) for peer in entry.get(word) or []]
             ports = [_cluster_protocol(port, everyone) for port in entry.get("protocols") or []]
             if not peers:
@@ -352,10 +382,10 @@ def cluster_rules(entries, direction, cluster):
                     and any("destinationNamedPort" in port for port in entry.get("protocols") or [])):
                 raise Malformed("networks have no named ports")  # so says the API
         except Malformed:
-            found += fail_closed(action)
+            found += fail_closed(action, number)
             continue
         conditions = [lambda pkt, peers=peers: any(peer(pkt) for peer in peers)]
         if ports:
             conditions.append(lambda pkt, ports=ports: any(port(pkt) for port in ports))
-        found.append(Rule({"Accept": "Allow"}.get(action, action), conditions))
+        found.append(Rule(action, conditions, number))
     return found

@@ -23,8 +23,8 @@ def everything(_labels):
 
 
 class _Parser:
-    """`prefix` goes before every label; with `member`, all() and global() ask whether the object has this label,
-    as a namespaceSelector's ask for a namespace."""
+    """`prefix` goes before every label; with `member`, all() asks whether the object has this label; global(), which
+    a namespaceSelector alone may have, whether it has not."""
 
     def __init__(self, text, prefix="", member=None):
         self.text, self.prefix, self.member = text, prefix, member
@@ -87,10 +87,10 @@ class _Parser:
         return self.comparison(key, "".join(self.need(OPERATOR, "an operator").group().split()))
 
     def call(self, name):
+        if name == "global" and self.member != NAMESPACE:
+            raise Malformed("global() outside a namespaceSelector")
         if self.member:
             return lambda labels: (self.member in labels) == (name == "all")
-        if name == "global":
-            raise Malformed("global() outside a namespaceSelector")
         return everything
 
     def comparison(self, key, operator):
@@ -151,6 +151,8 @@ def parse_label_selector(selector, prefix=""):
     """The predicate of a Kubernetes LabelSelector; an empty one selects everything."""
     if not isinstance(selector, dict):
         raise Malformed(f"not a label selector: {selector!r}")
+    if set(selector) - {"matchLabels", "matchExpressions"}:
+        raise Malformed(f"members of a label selector: {set(selector)}")
     wanted = {prefix + key: value for key, value in (selector.get("matchLabels") or {}).items()}
     expressions = [_expression(prefix, entry) for entry in selector.get("matchExpressions") or []]
     return lambda labels: (all(labels.get(key) == value for key, value in wanted.items())

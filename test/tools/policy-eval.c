@@ -369,8 +369,10 @@ answer_list(struct eval *eval, const struct verdict_list *list, const struct pac
     printf("[%s, \"%s\"", decision.verdict == VERDICT_ALLOW ? "true" : "false",
            reasons[decision.reason]);
     if (policy) {
+        const struct policy_rule *rules =
+            list->direction == INGRESS ? policy->ingress : policy->egress;
         printf(", \"%s %s%s%s\", %zu]", origins[policy->origin], policy->ns ? policy->ns : "",
-               policy->ns ? "/" : "", policy->name, decision.rule);
+               policy->ns ? "/" : "", policy->name, (size_t)rules[decision.rule].written);
     } else {
         fputs(", null, null]", stdout);
     }

@@ -52,6 +52,7 @@ static struct port_range web_ports[] = {{80, 80}, {8000, 8100}};
 static struct policy_rule allow_rules[] = {
     {.action = RULE_LOG, ANY},
     {.action = RULE_ALLOW,
+     .written = 4,
      .protocol = TCP,
      NO_ICMP,
      .source = {.selector = one},
@@ -343,6 +344,7 @@ tiers_and_policies_are_told_in_order(void **state)
     struct json_object *ingress = item(answer, "decisions", 1);
     assert_string_equal(text(ingress, "policy"), "NetworkPolicy default/allow-one");
     assert_int_equal(json_object_get_int(at(ingress, "rule")), 1);
+    assert_int_equal(json_object_get_int(at(ingress, "written")), 4);
     assert_string_equal(text(ingress, "by"),
                         "NetworkPolicy default/allow-one, ingress rule 1: allow tcp from selector "
                         "(role == 'one') to ports 80,8000-8100");

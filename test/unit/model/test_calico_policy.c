@@ -424,6 +424,24 @@ a_rule_without_a_known_action_denies_everything(void **state)
                "default/inf in [all()]", cases, ARRAY_LEN(cases));
 }
 
+static void
+rules_know_which_element_they_were_written_as(void **state)
+{
+    struct err err;
+    struct policy *policy =
+        decode(KIND_GLOBALNETWORKPOLICY,
+               GLOBAL ",'spec':{'ingress':[{'action':'Allow','http':{}},{'action':'Allow'},"
+                      "{'action':'Log','ipVersion':5},{'action':'Deny','http':{}}]}}",
+               &err);
+
+    (void)state;
+    assert_non_null(policy);
+    assert_int_equal(policy->n_ingress, 2);
+    assert_int_equal(policy->ingress[0].written, 1);
+    assert_int_equal(policy->ingress[1].written, 3);
+    policy_free(policy);
+}
+
 /* ---- size ----------------------------------------------------------------------------------- */
 
 /* A policy whose ingress is 'rule' n times; JSON with double quotes. */
@@ -556,6 +574,7 @@ main(void)
         cmocka_unit_test(selectors_of_namespaced_rules_stay_in_the_namespace),
         cmocka_unit_test(a_rule_that_is_not_understood_opens_nothing),
         cmocka_unit_test(a_rule_without_a_known_action_denies_everything),
+        cmocka_unit_test(rules_know_which_element_they_were_written_as),
         cmocka_unit_test(ten_thousand_rules_are_taken_and_what_is_too_much_is_closed),
         cmocka_unit_test(a_selector_of_64_kib_does_no_harm),
         cmocka_unit_test(what_is_made_of_a_deep_selector_parses_or_is_refused),
