@@ -338,8 +338,7 @@ workloads_note_pod(struct workloads *workloads, const struct pod *was, const str
     char ifname[16];
 
     workload_ifname(workloads->prefix, pod->ns, pod->name, ifname);
-    bool has_ip = now && (now->ip4.family || now->ip6.family);
-    if (!has_ip) {
+    if (!now) {
         struct workload *old = table_take(workloads->from_api, ifname);
         if (old) {
             workload_free(old);
@@ -347,6 +346,7 @@ workloads_note_pod(struct workloads *workloads, const struct pod *was, const str
         }
         return;
     }
+    /* Without an address, too: its chains are then there before the plugin wires it. */
     struct workload *workload = NEW(struct workload);
     snprintf(workload->ifname, sizeof workload->ifname, "%s", ifname);
     add_api_ip(workloads, workload, &now->ip4);
