@@ -43,7 +43,9 @@ struct shelf {
     bool is_listing;  /* 'mark' is of a list that is not complete */
     bool is_rollback; /* that list is older than what we have, and right */
     bool is_in_sync;
-    bool has_nameless; /* the list has an object that we cannot even name: no sweep */
+    bool has_nameless;    /* the list has an object that we cannot even name: no sweep */
+    uint64_t list_due_ms; /* loop time of a list because of such an object; 0: none */
+    unsigned n_nameless;  /* lists on end that had one */
     bool is_absent;
     struct table *rejects; /* key → struct rejected */
     struct table *issues;  /* key → hash of what was last logged about it */
@@ -212,11 +214,24 @@ forget_reject(struct shelf *shelf, const char *key)
 static void on_got(void *owner, const struct kube_reply *reply);
 
 static void
+list_due(struct feed *feed, uint64_t now_ms)
+{
+    for (size_t i = 0; i < feed->n_shelves; i++) {
+        struct shelf *shelf = &feed->shelves[i];
+        if (shelf->list_due_ms > 0 && shelf->list_due_ms <= now_ms) {
+            shelf->list_due_ms = 0;
+            kube_watch_list(shelf->watch);
+        }
+    }
+}
+
+static void
 on_retry(uv_timer_t *timer)
 {
     struct feed *feed = timer->data;
     uint64_t now_ms = uv_now(timer->loop);
 
+    list_due(feed, now_ms);
     for (size_t i = 0; i < feed->n_shelves && !feed->get_key; i++) {
         struct shelf *shelf = &feed->shelves[i];
         TABLE_FOREACH (shelf->rejects, entry) {
@@ -247,7 +262,7 @@ on_retry(uv_timer_t *timer)
     kube_get(feed->kube, path.text, GET_DEADLINE_MS, on_got, feed);
 }
 
-/* The timer runs to the nearest due time of all rejected objects. */
+/* The timer runs to the nearest due time of all rejected objects and lists. */
 static void
 arm_retry(struct feed *feed)
 {
@@ -258,6 +273,8 @@ arm_retry(struct feed *feed)
         return;
     }
     for (size_t i = 0; i < feed->n_shelves; i++) {
+        uint64_t list_due_ms = feed->shelves[i].list_due_ms;
+        nearest_ms = list_due_ms > 0 && list_due_ms < nearest_ms ? list_due_ms : nearest_ms;
         TABLE_FOREACH (feed->shelves[i].rejects, entry) {
             const struct rejected *rejected = table_value(entry);
             nearest_ms = rejected->due_ms < nearest_ms ? rejected->due_ms : nearest_ms;
@@ -395,8 +412,21 @@ static void
 reject_nameless(struct shelf *shelf, const struct err *err)
 {
     count(shelf->feed->rejected_total, shelf);
-    log_warn_every(60, "%s (no name): %s; rejected, nothing is removed by this list",
+    log_warn_every(60, "%s (no name): %s; rejected, nothing is removed before a better list",
                    shelf->ops->name, err->text);
+}
+
+/* Nobody can be asked by name for an object without one; only a list shows what it is. */
+static void
+list_soon(struct shelf *shelf)
+{
+    struct feed *feed = shelf->feed;
+
+    if (shelf->list_due_ms == 0) {
+        shelf->list_due_ms =
+            uv_now(kube_loop(feed->kube)) + kube_backoff_ms(feed->kube, shelf->n_nameless++, 0);
+        arm_retry(feed);
+    }
 }
 
 static bool
@@ -428,6 +458,7 @@ on_event(void *owner, enum kube_verb verb, const char *json, size_t len, struct 
     }
     if (arrival.key.len == 0) {
         reject_nameless(shelf, &arrival.err);
+        list_soon(shelf);
         return true;
     }
     if (verb != KUBE_DELETED) {
@@ -460,32 +491,43 @@ note_in_sync(struct shelf *shelf)
     }
 }
 
+/* What the list that has just ended did not name is gone. */
+static void
+sweep(struct shelf *shelf)
+{
+    struct store *store = shelf->feed->store;
+    size_t n_gone = store_sweep(store, shelf->kind, shelf->mark);
+
+    log_debug("%s: listed, %zu objects, %zu gone", shelf->ops->name,
+              store_count(store, shelf->kind), n_gone);
+    TABLE_FOREACH (shelf->rejects, entry) {
+        const struct rejected *rejected = table_value(entry);
+        if (rejected->mark != shelf->mark) {
+            free(table_take(shelf->rejects, table_key(entry)));
+        }
+    }
+    TABLE_FOREACH (shelf->issues, entry) {
+        if (!store_get(store, shelf->kind, table_key(entry))) {
+            table_take(shelf->issues, table_key(entry));
+        }
+    }
+}
+
 static void
 on_list_end(void *owner)
 {
     struct shelf *shelf = owner;
-    struct store *store = shelf->feed->store;
 
     count(shelf->feed->lists_total, shelf);
     shelf->is_listing = false;
     shelf->is_rollback = false;
     shelf->is_absent = false;
-    if (!shelf->has_nameless) {
-        size_t n_gone = store_sweep(store, shelf->kind, shelf->mark);
-        log_debug("%s: listed, %zu objects, %zu gone", shelf->ops->name,
-                  store_count(store, shelf->kind), n_gone);
-        TABLE_FOREACH (shelf->rejects, entry) {
-            const struct rejected *rejected = table_value(entry);
-            if (rejected->mark != shelf->mark) {
-                free(table_take(shelf->rejects, table_key(entry)));
-            }
-        }
-        TABLE_FOREACH (shelf->issues, entry) {
-            if (!store_get(store, shelf->kind, table_key(entry))) {
-                table_take(shelf->issues, table_key(entry));
-            }
-        }
+    if (shelf->has_nameless) {
+        list_soon(shelf); /* what is missing may be what closes: not in sync by this one */
+        return;
     }
+    shelf->n_nameless = 0;
+    sweep(shelf);
     note_in_sync(shelf);
 }
 

@@ -54,7 +54,7 @@ struct kube_watch {
 
     /* watch */
     struct version version; /* everything up to here is known; empty before the first list */
-    bool wants_list;        /* the watch said 410 */
+    bool wants_list;        /* the watch said 410, or somebody asked for it */
     unsigned n_relists;     /* since a watch last worked */
     uint64_t watch_start_ms, last_event_ms;
     uint64_t n_events; /* of this request, bookmarks too */
@@ -596,6 +596,24 @@ kube_watch_new(struct kube *kube, const char *path, const char *field_selector,
 void
 kube_watch_start(struct kube_watch *watch)
 {
+    begin_list(watch);
+}
+
+void
+kube_watch_list(struct kube_watch *watch)
+{
+    if (!has_listed(watch) || watch->wants_list) {
+        return;
+    }
+    watch->wants_list = true;
+    str_clear(&watch->continue_token);
+    if (!watch->request) {
+        return; /* the retry timer runs */
+    }
+    uv_timer_stop(&watch->guard);
+    kube_request_cancel(watch->request);
+    watch->request = NULL;
+    split_done(&watch->split);
     begin_list(watch);
 }
 

@@ -239,6 +239,21 @@ def test_state_stays_during_and_is_right_after(api, feed, name):
     settled(feed, api)
 
 
+def test_a_list_with_an_object_without_a_name_is_asked_for_again(api, tmp_path):
+    """Nobody can ask for that object by its name, and no event need ever speak of it."""
+    api.client.faults({"match": {"verb": "list"}, "action": "malformed", "mode": "missing", "times": 3})
+    with Feed(tmp_path, kubeconfig(api), ["Node"]) as feed:
+        until(lambda: "Node (no name)" in feed.log(), what=feed.log)
+        settled(feed, api)
+        assert feed.metric(r"canal_api_lists_total{kind=\"Node\"}") >= 2
+        # An event says nothing of whom it was about: what it was is known from a list.
+        api.client.faults({"match": {"verb": "watch"}, "action": "malformed", "mode": "missing", "times": 1,
+                           "resend": False})
+        api.client.disconnect()
+        touch(api, "node-00004", "unnamed")
+        settled(feed, api)
+
+
 def test_a_malformed_object_is_named_counted_and_kept(api, feed):
     good = next(line for line in feed.lines() if " node-00005 " in line)
     api.client.load(b'{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-00005","labels":{"a":7}}}')
