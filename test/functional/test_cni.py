@@ -445,7 +445,7 @@ def test_del_while_felix_is_down_does_the_work_itself(plugin, sandbox, node, how
     assert plugin.pod_link(box) is None
     node.start_canal()
     node.wait_ready()
-    assert node.endpoints() == {}
+    assert not any(e["ips"] for e in node.endpoints().values())  # the Pod object is there still
     assert all(node.route_to(ip) is None for ip in ips(result))
     plugin.wait_clean()
 

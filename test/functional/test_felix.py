@@ -452,6 +452,7 @@ def test_an_outage_of_the_api_changes_nothing(node):
     one = node.add_felix_pod("one", 5)
     two = node.wire("two", 6)
     wait_for(lambda: node.metric("felix_cluster_num_workload_endpoints") is not None, 5, "metrics")
+    wait_for(lambda: two.host_ifname in str(node.snapshot()["rules"]), 5, "the chains of a pod that comes")
     before = node.snapshot()
     node.lab.api.down()
     stays(lambda: node.snapshot() == before, 3, "the kernel's state")
