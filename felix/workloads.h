@@ -1,7 +1,6 @@
 /* The pods of this node, from two sources: what the CNI plugin told (kept as one file each, so that
- * a restarted felix knows them) and the Pod objects (which cover pods that another plugin wired, and
- * those that nobody has wired yet).
- * Says which addresses belong to which host interface. */
+ * a restarted felix knows them) and the Pod objects (which cover pods that another plugin wired,
+ * and those that nobody has wired yet). Says which addresses belong to which host interface. */
 #pragma once
 
 #include <stdbool.h>

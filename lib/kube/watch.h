@@ -51,8 +51,8 @@ struct kube_watch_ops {
 struct kube_watch *kube_watch_new(struct kube *kube, const char *path, const char *field_selector,
                                   const struct kube_watch_ops *ops, void *owner);
 void kube_watch_start(struct kube_watch *watch);
-/* Lists anew, because what was told last cannot be relied on; where a list is under way or due, that
- * one does. Not from within an op. */
+/* Lists anew, because what was told last cannot be relied on; where a list is under way or due,
+ * that one does. Not from within an op. */
 void kube_watch_list(struct kube_watch *watch);
 /* Not from within an op. The loop must turn until it returns from uv_run. NULL is fine. */
 void kube_watch_free(struct kube_watch *watch);
