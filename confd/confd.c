@@ -19,6 +19,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/base/footprint.h"
 #include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "lib/bird/client.h"
@@ -59,6 +60,7 @@ struct confd {
     bool must_force; /* local additions may have changed */
     bool is_status_asked;
     bool is_all_up;
+    bool is_shrunk; /* memory that only the start took was given back */
     unsigned n_ticks;
     int exit_code;
 };
@@ -276,6 +278,10 @@ on_tick(uv_timer_t *timer)
 {
     struct confd *confd = timer->data;
 
+    if (confd->is_in_sync && !confd->is_shrunk) {
+        footprint_shrink();
+        confd->is_shrunk = true;
+    }
     if (!bird_client_is_connected(confd->bird)) {
         loader_retry(confd->loader);
         return;

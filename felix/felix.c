@@ -14,6 +14,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
+#include "lib/base/footprint.h"
 #include "lib/base/log.h"
 #include "lib/model/pod.h"
 
@@ -573,6 +574,11 @@ felix_on_tick(uv_timer_t *timer)
             kick(&felix->flush);
         }
         tables_clean_other_backend(felix);
+    }
+    if (felix->is_in_sync && !felix->is_shrunk && felix_is_dataplane_good(felix) &&
+        tables_are_in_place(felix)) {
+        footprint_shrink();
+        felix->is_shrunk = true;
     }
     people_tick(felix->people);
     requests_retry(felix);

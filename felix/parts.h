@@ -132,6 +132,7 @@ struct felix {
     bool is_links_good; /* forwarding and tunl0 */
     bool is_stopping;
     bool wants_start;
+    bool is_shrunk; /* memory that only the start took was given back */
 };
 
 /* felix.c */

@@ -8,6 +8,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
 #include "lib/base/file.h"
+#include "lib/base/footprint.h"
 #include "lib/base/intern.h"
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
@@ -276,6 +277,38 @@ the_log_goes_to_a_file_at_a_level_of_its_own(void **state)
     unlink(path);
 }
 
+/* VmRSS, RssFile... of this process in kB. */
+static long
+resident_kb(const char *field)
+{
+    AUTO(str) struct str text = STR_INIT;
+
+    assert_true(file_read("/proc/self/status", 65536, &text, NULL));
+    const char *found = strstr(text.text, field);
+    assert_non_null(found);
+    return strtol(found + strlen(field), NULL, 10);
+}
+
+static void
+what_the_linker_wrote_outlives_shrinking(void **state)
+{
+    /* Pointers that are relocated at start, in memory that is read-only afterwards. */
+    static const char *const words[] = {"one", "two", "three"};
+    static const char *written = "before";
+    long before = resident_kb("RssFile:");
+
+    (void)state;
+    written = "after";
+    footprint_shrink();
+    long after = resident_kb("RssFile:");
+    footprint_shrink();
+    assert_string_equal(words[0], "one");
+    assert_string_equal(words[2], "three");
+    assert_string_equal(written, "after");
+    assert_true(after < before);
+    assert_int_equal(strtol("17", NULL, 10), 17);
+}
+
 int
 main(void)
 {
@@ -291,6 +324,7 @@ main(void)
         cmocka_unit_test(file_is_replaced_whole),
         cmocka_unit_test(a_repeating_message_passes_once_a_period),
         cmocka_unit_test(the_log_goes_to_a_file_at_a_level_of_its_own),
+        cmocka_unit_test(what_the_linker_wrote_outlives_shrinking),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
