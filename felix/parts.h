@@ -16,6 +16,7 @@
 #include "felix/node/identity.h"
 #include "felix/policies.h"
 #include "felix/rules_config.h"
+#include "felix/status_files.h"
 #include "felix/workloads.h"
 #include "lib/feed/feed.h"
 #include "lib/loop/kick.h"
@@ -117,6 +118,7 @@ struct felix {
     /* people and plugin */
     struct unix_server *server;
     struct people *people;
+    struct status_files *status_files; /* NULL: not wanted */
     VEC(struct waiting) waiting;
     VEC(struct release *) unreaped; /* pods whose link could not be deleted yet */
     struct metrics *metrics;

@@ -120,6 +120,12 @@ report_serve(struct felix *felix)
 void
 report_open(struct felix *felix)
 {
+    const char *prefix = felix->settings->status_dir;
+    struct err err = ERR_INIT;
+
+    if (*prefix == '/' && !status_files_new(prefix, &felix->status_files, &err)) {
+        log_error("EndpointStatusPathPrefix: %s; there are no such files", err.text);
+    }
     define(felix);
     report_update(felix);
     report_serve(felix);
@@ -130,6 +136,38 @@ report_close(struct felix *felix)
 {
     close_served(&felix->health_served);
     close_served(&felix->metrics_served);
+    status_files_free(felix->status_files);
+    felix->status_files = NULL;
+}
+
+static void
+update_status_file(void *owner, const struct workload *workload)
+{
+    struct felix *felix = owner;
+    uint64_t wanted[N_FAMILIES] = {0};
+
+    if (endpoints_is_programmed(felix->endpoints, workload->ifname) &&
+        policies_revisions(felix->policies, workload->ifname, wanted) &&
+        policies_knows_pod(felix->policies, workload->ifname) && tables_hold(felix, wanted)) {
+        status_files_put(felix->status_files, workload);
+    } else {
+        status_files_keep(felix->status_files, workload);
+    }
+}
+
+static void
+update_status_files(struct felix *felix)
+{
+    struct err err = ERR_INIT;
+
+    if (!felix->status_files || !felix->is_in_sync) {
+        return;
+    }
+    status_files_begin(felix->status_files);
+    workloads_each(felix->workloads, update_status_file, felix);
+    if (!status_files_end(felix->status_files, &err)) {
+        log_error_every(60, "%s; what waits for the file waits on", err.text);
+    }
 }
 
 static bool
@@ -176,6 +214,7 @@ report_update(struct felix *felix)
                       : !bgp                  ? bgp_health_reason(felix->bgp)
                                               : "";
 
+    update_status_files(felix);
     health_report(felix->health, "dataplane", dataplane, true, reason);
     health_report(felix->health, "node", identity->is_settled, true, identity->reason);
     if (felix->condition && felix->is_in_sync) {

@@ -32,6 +32,7 @@ struct felix_settings {
     char *run_dir;
     char *state_dir;
     char *address_dir;
+    char *status_dir; /* "": no files */
     char *ip, *ip6;
     char *ip_method, *ip6_method;
     char *as_number;

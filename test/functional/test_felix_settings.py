@@ -1,5 +1,7 @@
 """Settings of canal-felix that change while it runs, and those that wait for a start; seen in the kernel."""
 
+import json
+
 import pytest
 
 from felix_nodes import REFRESH, FelixCluster, stays
@@ -262,6 +264,31 @@ def test_the_log_goes_to_a_file_at_a_level_of_its_own(node):
         configure(node, logSeverityScreen="Error", bpfEnabled=True)
         wait_for(lambda: "spec.bpfEnabled: Canal has no such setting" in path.read_text(), 10, path.read_text)
         assert "bpfEnabled" not in node.log()[before:]
+    finally:
+        node.settings = {}
+        node.restart_felix()
+
+
+def test_a_file_says_that_a_pod_is_in_place(node):
+    path = node.dir / "calico" / "endpoint-status"
+    node.restart_felix(FELIX_ENDPOINTSTATUSPATHPREFIX=str(path.parent))
+    try:
+        node.wait_ready()
+        pod = node.add_felix_pod("one", 5)
+        file = path / "k8s default%2Fone eth0"
+        wait_for(file.exists, 5, lambda: str(list(path.iterdir())))
+        assert json.loads(file.read_text()) == {"ifaceName": pod.host_ifname, "ipv4Nets": [f"{pod.ips[0]}/32"],
+                                                "ipv6Nets": [f"{pod.ips[1]}/128"]}
+        node.felix.kill9()
+        left = path / "k8s default%2Fgone eth0"
+        left.write_text("{}")
+        (path / "other").write_text("not ours")
+        node.start_canal()
+        wait_for(lambda: not left.exists(), 15, "what an earlier run left to go")
+        assert file.exists()
+        node.clear_pods()
+        wait_for(lambda: not file.exists(), 5, "the file to go with its pod")
+        assert (path / "other").exists()
     finally:
         node.settings = {}
         node.restart_felix()
