@@ -8,14 +8,13 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include "lib/base/alloc.h"
+#include "lib/netlink/netfilter.h"
 
 #define READ_ROOM (64 * 1024)
 #define WRITE_ROOM (32 * 1024)
 #define MARKS_PER_WRITE 100
-#define ANSWER_TIMEOUT_S 5
 
 /* Bits of CTA_FILTER_*_FLAGS: the kernel has them in a private header only. */
 #define FILTER_SOURCE (1U << 0)
@@ -24,8 +23,6 @@
 #define ATTR_FILTER 25
 #define ATTR_FILTER_ORIGINAL 1
 #define ATTR_FILTER_REPLY 2
-
-#define ATTR_SLOTS 32
 
 struct conntrack_link {
     struct mnl_socket *sock;
@@ -37,17 +34,11 @@ struct conntrack_link {
 bool
 conntrack_open(struct conntrack_link **ret_link, struct err *err)
 {
-    struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_S};
-    struct mnl_socket *sock = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+    struct mnl_socket *sock = NULL;
 
-    if (!sock || mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) != 0) {
-        int number = errno;
-        if (sock) {
-            mnl_socket_close(sock);
-        }
-        return err_sys(err, number, "conntrack socket");
+    if (!netfilter_open("conntrack", &sock, err)) {
+        return false;
     }
-    setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     struct conntrack_link *link = NEW(struct conntrack_link);
     link->sock = sock;
     link->buffer = xmalloc(READ_ROOM);
@@ -71,56 +62,12 @@ conntrack_close(struct conntrack_link *link)
 /* ---- parsing
  * ---------------------------------------------------------------------------------- */
 
-static int
-on_attr(const struct nlattr *attr, void *owner)
-{
-    const struct nlattr **attrs = owner;
-    unsigned type = mnl_attr_get_type(attr);
-
-    if (type < ATTR_SLOTS) {
-        attrs[type] = attr;
-    }
-    return MNL_CB_OK;
-}
-
-static bool
-parse_nested(const struct nlattr *nest, const struct nlattr *ret_attrs[ATTR_SLOTS])
-{
-    return nest && mnl_attr_parse_nested(nest, on_attr, ret_attrs) >= 0;
-}
-
-static bool
-get_u8(const struct nlattr *attr, uint8_t *ret_value)
-{
-    if (!attr || mnl_attr_get_payload_len(attr) < sizeof *ret_value) {
-        return false;
-    }
-    *ret_value = mnl_attr_get_u8(attr);
-    return true;
-}
-
-static uint16_t
-get_be16(const struct nlattr *attr)
-{
-    return attr && mnl_attr_get_payload_len(attr) >= sizeof(uint16_t)
-               ? ntohs(mnl_attr_get_u16(attr))
-               : 0;
-}
-
-static uint32_t
-get_be32(const struct nlattr *attr)
-{
-    return attr && mnl_attr_get_payload_len(attr) >= sizeof(uint32_t)
-               ? ntohl(mnl_attr_get_u32(attr))
-               : 0;
-}
-
 static bool
 parse_addresses(const struct nlattr *nest, struct conntrack_tuple *tuple)
 {
-    const struct nlattr *ips[ATTR_SLOTS] = {0};
+    const struct nlattr *ips[NETFILTER_ATTRS] = {0};
 
-    if (!parse_nested(nest, ips)) {
+    if (!netfilter_nested(nest, ips)) {
         return false;
     }
     bool six = ips[CTA_IP_V6_SRC] != NULL;
@@ -139,17 +86,20 @@ parse_addresses(const struct nlattr *nest, struct conntrack_tuple *tuple)
 static bool
 parse_protocol(const struct nlattr *nest, struct conntrack_tuple *tuple)
 {
-    const struct nlattr *parts[ATTR_SLOTS] = {0};
+    const struct nlattr *parts[NETFILTER_ATTRS] = {0};
 
-    if (!parse_nested(nest, parts) || !get_u8(parts[CTA_PROTO_NUM], &tuple->protocol)) {
+    if (!netfilter_nested(nest, parts) ||
+        !netfilter_get_u8(parts[CTA_PROTO_NUM], &tuple->protocol)) {
         return false;
     }
-    tuple->source_port = get_be16(parts[CTA_PROTO_SRC_PORT]);
-    tuple->destination_port = get_be16(parts[CTA_PROTO_DST_PORT]);
+    tuple->source_port = netfilter_u16(parts[CTA_PROTO_SRC_PORT]);
+    tuple->destination_port = netfilter_u16(parts[CTA_PROTO_DST_PORT]);
     bool six = parts[CTA_PROTO_ICMPV6_TYPE] != NULL;
-    if (get_u8(parts[six ? CTA_PROTO_ICMPV6_TYPE : CTA_PROTO_ICMP_TYPE], &tuple->icmp_type)) {
-        get_u8(parts[six ? CTA_PROTO_ICMPV6_CODE : CTA_PROTO_ICMP_CODE], &tuple->icmp_code);
-        tuple->icmp_id = get_be16(parts[six ? CTA_PROTO_ICMPV6_ID : CTA_PROTO_ICMP_ID]);
+    if (netfilter_get_u8(parts[six ? CTA_PROTO_ICMPV6_TYPE : CTA_PROTO_ICMP_TYPE],
+                         &tuple->icmp_type)) {
+        netfilter_get_u8(parts[six ? CTA_PROTO_ICMPV6_CODE : CTA_PROTO_ICMP_CODE],
+                         &tuple->icmp_code);
+        tuple->icmp_id = netfilter_u16(parts[six ? CTA_PROTO_ICMPV6_ID : CTA_PROTO_ICMP_ID]);
     }
     return true;
 }
@@ -157,29 +107,27 @@ parse_protocol(const struct nlattr *nest, struct conntrack_tuple *tuple)
 static bool
 parse_tuple(const struct nlattr *nest, struct conntrack_tuple *tuple)
 {
-    const struct nlattr *parts[ATTR_SLOTS] = {0};
+    const struct nlattr *parts[NETFILTER_ATTRS] = {0};
 
     *tuple = (struct conntrack_tuple){0};
-    return parse_nested(nest, parts) && parse_addresses(parts[CTA_TUPLE_IP], tuple) &&
+    return netfilter_nested(nest, parts) && parse_addresses(parts[CTA_TUPLE_IP], tuple) &&
            parse_protocol(parts[CTA_TUPLE_PROTO], tuple);
 }
 
 bool
 conntrack_parse(const struct nlmsghdr *header, struct conntrack_entry *ret_entry)
 {
-    const struct nlattr *attrs[ATTR_SLOTS] = {0};
+    const struct nlattr *attrs[NETFILTER_ATTRS] = {0};
     struct conntrack_entry entry = {0};
 
     if (header->nlmsg_type != ((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_NEW) ||
-        header->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)) ||
-        mnl_attr_parse(header, sizeof(struct nfgenmsg), on_attr, attrs) < 0 ||
-        !parse_tuple(attrs[CTA_TUPLE_ORIG], &entry.original) ||
+        !netfilter_attrs(header, attrs) || !parse_tuple(attrs[CTA_TUPLE_ORIG], &entry.original) ||
         !parse_tuple(attrs[CTA_TUPLE_REPLY], &entry.reply)) {
         return false;
     }
-    entry.mark = get_be32(attrs[CTA_MARK]);
-    entry.status = get_be32(attrs[CTA_STATUS]);
-    entry.zone = get_be16(attrs[CTA_ZONE]);
+    entry.mark = netfilter_u32(attrs[CTA_MARK]);
+    entry.status = netfilter_u32(attrs[CTA_STATUS]);
+    entry.zone = netfilter_u16(attrs[CTA_ZONE]);
     entry.has_master =
         attrs[CTA_TUPLE_MASTER] && parse_tuple(attrs[CTA_TUPLE_MASTER], &entry.master);
     *ret_entry = entry;
@@ -190,16 +138,12 @@ conntrack_parse(const struct nlmsghdr *header, struct conntrack_entry *ret_entry
  * ----------------------------------------------------------------------------------- */
 
 static struct nlmsghdr *
-start_message(struct conntrack_link *link, char *room, int type, uint16_t flags, uint8_t family)
+start_message(struct conntrack_link *link, char *room, uint8_t type, uint16_t flags, uint8_t family)
 {
-    struct nlmsghdr *header = mnl_nlmsg_put_header(room);
+    struct nlmsghdr *header = netfilter_message(room, NFNL_SUBSYS_CTNETLINK, type, flags,
+                                                family == 6 ? AF_INET6 : AF_INET, 0);
 
-    header->nlmsg_type = (uint16_t)((NFNL_SUBSYS_CTNETLINK << 8) | type);
-    header->nlmsg_flags = NLM_F_REQUEST | flags;
     header->nlmsg_seq = ++link->seq;
-    struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(header, sizeof *nfg);
-    nfg->nfgen_family = family == 6 ? AF_INET6 : AF_INET;
-    nfg->version = NFNETLINK_V0;
     return header;
 }
 

@@ -8,13 +8,12 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include "lib/base/alloc.h"
+#include "lib/netlink/netfilter.h"
 
 #define MESSAGE_ROOM (128 * 1024)
 #define MEMBERS_PER_MESSAGE 2000
-#define ANSWER_TIMEOUT_S 5
 /* Older kernels (< 4.20) speak 6; the attributes used here are the same in both. */
 #define PROTOCOL_VERSION 6
 
@@ -74,17 +73,11 @@ bool
 kset_open(struct kset_link **ret_link, struct err *err)
 {
     static bool types_loaded;
-    struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_S};
-    struct mnl_socket *sock = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+    struct mnl_socket *sock = NULL;
 
-    if (!sock || mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) != 0) {
-        int number = errno;
-        if (sock) {
-            mnl_socket_close(sock);
-        }
-        return err_sys(err, number, "ipset socket");
+    if (!netfilter_open("ipset", &sock, err)) {
+        return false;
     }
-    setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     if (!types_loaded) {
         ipset_load_types();
         types_loaded = true;
@@ -144,19 +137,19 @@ kset_create(struct kset_link *link, const struct kset_spec *spec, struct err *er
     return true;
 }
 
+/* 'name' NULL: of no set. */
 static struct nlmsghdr *
-start_message(struct kset_link *link, int command, uint16_t flags, uint8_t family, const char *name)
+start_message(struct kset_link *link, uint8_t command, uint16_t flags, uint8_t family,
+              const char *name)
 {
-    struct nlmsghdr *header = mnl_nlmsg_put_header(link->buffer);
+    struct nlmsghdr *header = netfilter_message(link->buffer, NFNL_SUBSYS_IPSET, command, flags,
+                                                family == 6 ? AF_INET6 : AF_INET, 0);
 
-    header->nlmsg_type = (uint16_t)((NFNL_SUBSYS_IPSET << 8) | command);
-    header->nlmsg_flags = NLM_F_REQUEST | flags;
     header->nlmsg_seq = ++link->seq;
-    struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(header, sizeof *nfg);
-    nfg->nfgen_family = family == 6 ? AF_INET6 : AF_INET;
-    nfg->version = NFNETLINK_V0;
     mnl_attr_put_u8(header, IPSET_ATTR_PROTOCOL, PROTOCOL_VERSION);
-    mnl_attr_put_strz(header, IPSET_ATTR_SETNAME, name);
+    if (name) {
+        mnl_attr_put_strz(header, IPSET_ATTR_SETNAME, name);
+    }
     return header;
 }
 
@@ -258,7 +251,7 @@ put_member(struct nlmsghdr *header, enum kset_type type, const struct kset_membe
 }
 
 static bool
-change(struct kset_link *link, int command, const struct kset_spec *spec,
+change(struct kset_link *link, uint8_t command, const struct kset_spec *spec,
        const struct kset_member *members, size_t n, struct err *err)
 {
     while (n > 0) {
@@ -283,7 +276,7 @@ change(struct kset_link *link, int command, const struct kset_spec *spec,
 
 /* hash:net cannot hold 0.0.0.0/0 or ::/0: two halves say the same. */
 static bool
-change_split(struct kset_link *link, int command, const struct kset_spec *spec,
+change_split(struct kset_link *link, uint8_t command, const struct kset_spec *spec,
              const struct kset_member *members, size_t n, struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
@@ -313,7 +306,7 @@ has_whole_range(const struct kset_member *members, size_t n)
 }
 
 static bool
-change_all(struct kset_link *link, int command, const struct kset_spec *spec,
+change_all(struct kset_link *link, uint8_t command, const struct kset_spec *spec,
            const struct kset_member *members, size_t n, struct err *err)
 {
     return has_whole_range(members, n) ? change_split(link, command, spec, members, n, err)
@@ -334,56 +327,40 @@ kset_delete(struct kset_link *link, const struct kset_spec *spec, const struct k
     return change_all(link, IPSET_CMD_DEL, spec, members, n, err) || err_wrap(err, "delete from");
 }
 
-static int
-on_attr(const struct nlattr *attr, void *owner)
+static bool
+read_address(const struct nlattr *nest, struct ip *ret_ip)
 {
-    const struct nlattr **attrs = owner;
-    unsigned type = mnl_attr_get_type(attr);
+    const struct nlattr *ips[NETFILTER_ATTRS] = {0};
 
-    if (type < 64) {
-        attrs[type] = attr;
+    if (!netfilter_nested(nest, ips)) {
+        return false;
     }
-    return MNL_CB_OK;
-}
-
-static void
-read_member(struct kset_state *state, const struct nlattr *data)
-{
-    const struct nlattr *attrs[64] = {0};
-    const struct nlattr *ips[64] = {0};
-    struct kset_member member = {0};
-
-    mnl_attr_parse_nested(data, on_attr, attrs);
-    if (!attrs[IPSET_ATTR_IP]) {
-        return;
+    bool six = ips[IPSET_ATTR_IPADDR_IPV4] == NULL;
+    const struct nlattr *ip = ips[six ? IPSET_ATTR_IPADDR_IPV6 : IPSET_ATTR_IPADDR_IPV4];
+    if (!ip || mnl_attr_get_payload_len(ip) < (six ? 16 : 4)) {
+        return false;
     }
-    mnl_attr_parse_nested(attrs[IPSET_ATTR_IP], on_attr, ips);
-    if (ips[IPSET_ATTR_IPADDR_IPV4]) {
-        member.prefix.ip = ip_from_bytes(4, mnl_attr_get_payload(ips[IPSET_ATTR_IPADDR_IPV4]));
-    } else if (ips[IPSET_ATTR_IPADDR_IPV6]) {
-        member.prefix.ip = ip_from_bytes(6, mnl_attr_get_payload(ips[IPSET_ATTR_IPADDR_IPV6]));
-    } else {
-        return;
-    }
-    member.prefix.len = attrs[IPSET_ATTR_CIDR] ? mnl_attr_get_u8(attrs[IPSET_ATTR_CIDR])
-                                               : ip_bits(&member.prefix.ip);
-    if (attrs[IPSET_ATTR_PORT]) {
-        member.port = ntohs(mnl_attr_get_u16(attrs[IPSET_ATTR_PORT]));
-    }
-    if (attrs[IPSET_ATTR_PROTO]) {
-        member.protocol = mnl_attr_get_u8(attrs[IPSET_ATTR_PROTO]);
-    }
-    if (attrs[IPSET_ATTR_IFACE]) {
-        snprintf(member.iface, sizeof member.iface, "%s",
-                 mnl_attr_get_str(attrs[IPSET_ATTR_IFACE]));
-    }
-    VEC_PUSH(&state->members, member);
+    *ret_ip = ip_from_bytes(six ? 6 : 4, mnl_attr_get_payload(ip));
+    return true;
 }
 
 static int
 on_member(const struct nlattr *attr, void *owner)
 {
-    read_member(owner, attr);
+    struct kset_state *state = owner;
+    const struct nlattr *attrs[NETFILTER_ATTRS] = {0};
+    struct kset_member member = {0};
+
+    if (!netfilter_nested(attr, attrs) || !read_address(attrs[IPSET_ATTR_IP], &member.prefix.ip)) {
+        return MNL_CB_OK;
+    }
+    if (!netfilter_get_u8(attrs[IPSET_ATTR_CIDR], &member.prefix.len)) {
+        member.prefix.len = ip_bits(&member.prefix.ip);
+    }
+    member.port = netfilter_u16(attrs[IPSET_ATTR_PORT]);
+    netfilter_get_u8(attrs[IPSET_ATTR_PROTO], &member.protocol);
+    netfilter_text(attrs[IPSET_ATTR_IFACE], member.iface, sizeof member.iface);
+    VEC_PUSH(&state->members, member);
     return MNL_CB_OK;
 }
 
@@ -391,23 +368,24 @@ static int
 on_set(const struct nlmsghdr *header, void *owner)
 {
     struct kset_state *state = owner;
-    const struct nlattr *attrs[64] = {0};
-    const struct nlattr *data[64] = {0};
+    const struct nlattr *attrs[NETFILTER_ATTRS] = {0};
+    const struct nlattr *data[NETFILTER_ATTRS] = {0};
+    uint8_t family = 0;
 
-    mnl_attr_parse(header, sizeof(struct nfgenmsg), on_attr, attrs);
+    if (!netfilter_attrs(header, attrs)) {
+        errno = EBADMSG;
+        return MNL_CB_ERROR;
+    }
     state->exists = true;
+    /* A long set comes in several messages: each names it, not each tells of it. */
     if (attrs[IPSET_ATTR_TYPENAME]) {
-        snprintf(state->type, sizeof state->type, "%s",
-                 mnl_attr_get_str(attrs[IPSET_ATTR_TYPENAME]));
+        netfilter_text(attrs[IPSET_ATTR_TYPENAME], state->type, sizeof state->type);
     }
-    if (attrs[IPSET_ATTR_FAMILY]) {
-        state->family = mnl_attr_get_u8(attrs[IPSET_ATTR_FAMILY]) == NFPROTO_IPV6 ? 6 : 4;
+    if (netfilter_get_u8(attrs[IPSET_ATTR_FAMILY], &family)) {
+        state->family = family == NFPROTO_IPV6 ? 6 : 4;
     }
-    if (attrs[IPSET_ATTR_DATA]) {
-        mnl_attr_parse_nested(attrs[IPSET_ATTR_DATA], on_attr, data);
-        if (data[IPSET_ATTR_MAXELEM]) {
-            state->max_members = ntohl(mnl_attr_get_u32(data[IPSET_ATTR_MAXELEM]));
-        }
+    if (netfilter_nested(attrs[IPSET_ATTR_DATA], data) && data[IPSET_ATTR_MAXELEM]) {
+        state->max_members = netfilter_u32(data[IPSET_ATTR_MAXELEM]);
     }
     if (attrs[IPSET_ATTR_ADT]) {
         mnl_attr_parse_nested(attrs[IPSET_ATTR_ADT], on_member, state);
@@ -449,14 +427,15 @@ static int
 on_name(const struct nlmsghdr *header, void *owner)
 {
     const struct name_walk *walk = owner;
-    const struct nlattr *attrs[64] = {0};
+    const struct nlattr *attrs[NETFILTER_ATTRS] = {0};
+    char name[IPSET_MAXNAMELEN];
 
-    mnl_attr_parse(header, sizeof(struct nfgenmsg), on_attr, attrs);
-    if (attrs[IPSET_ATTR_SETNAME]) {
-        const char *name = mnl_attr_get_str(attrs[IPSET_ATTR_SETNAME]);
-        if (strncmp(name, walk->prefix, strlen(walk->prefix)) == 0) {
-            walk->each(walk->owner, name);
-        }
+    if (!netfilter_attrs(header, attrs) || !attrs[IPSET_ATTR_SETNAME]) {
+        return MNL_CB_OK;
+    }
+    netfilter_text(attrs[IPSET_ATTR_SETNAME], name, sizeof name);
+    if (strncmp(name, walk->prefix, strlen(walk->prefix)) == 0) {
+        walk->each(walk->owner, name);
     }
     return MNL_CB_OK;
 }
@@ -466,15 +445,8 @@ kset_each_name(struct kset_link *link, const char *prefix,
                void (*each)(void *owner, const char *name), void *owner, struct err *err)
 {
     struct name_walk walk = {prefix, each, owner};
-    struct nlmsghdr *header = mnl_nlmsg_put_header(link->buffer);
+    struct nlmsghdr *header = start_message(link, IPSET_CMD_LIST, NLM_F_ACK | NLM_F_DUMP, 4, NULL);
 
-    header->nlmsg_type = (uint16_t)((NFNL_SUBSYS_IPSET << 8) | IPSET_CMD_LIST);
-    header->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_DUMP;
-    header->nlmsg_seq = ++link->seq;
-    struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(header, sizeof *nfg);
-    nfg->nfgen_family = AF_INET;
-    nfg->version = NFNETLINK_V0;
-    mnl_attr_put_u8(header, IPSET_ATTR_PROTOCOL, PROTOCOL_VERSION);
     mnl_attr_put_u32(header, IPSET_ATTR_FLAGS | NLA_F_NET_BYTEORDER,
                      htonl(IPSET_FLAG_LIST_SETNAME));
     return exchange(link, header, on_name, &walk, "list", err);

@@ -7,21 +7,18 @@
 #include <linux/netfilter/nfnetlink_log.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
+#include "lib/netlink/netfilter.h"
 
 #define READ_ROOM (64 * 1024)
 #define RECEIVE_BUFFER (1024 * 1024)
 #define READS_PER_TURN 16 /* one busy listener must not starve the rest of the loop */
-#define ANSWER_TIMEOUT_S 5
 /* The kernel gathers this many packets, or for this long (1/100 s), before it wakes us. */
 #define GATHER_PACKETS 32
 #define GATHER_TIME 10
 #define COPY_BYTES 128 /* rules ask for less or the same (--nflog-size) */
-
-#define ATTR_SLOTS 32
 
 struct nflog {
     struct nflog_spec spec;
@@ -34,49 +31,21 @@ struct nflog {
 /* ---- parsing
  * ---------------------------------------------------------------------------------- */
 
-static int
-on_attr(const struct nlattr *attr, void *owner)
-{
-    const struct nlattr **attrs = owner;
-    unsigned type = mnl_attr_get_type(attr);
-
-    if (type < ATTR_SLOTS) {
-        attrs[type] = attr;
-    }
-    return MNL_CB_OK;
-}
-
-static uint32_t
-get_be32(const struct nlattr *attr)
-{
-    return attr && mnl_attr_get_payload_len(attr) >= sizeof(uint32_t)
-               ? ntohl(mnl_attr_get_u32(attr))
-               : 0;
-}
-
 bool
 nflog_parse(const struct nlmsghdr *header, struct nflog_packet *ret_packet)
 {
-    const struct nlattr *attrs[ATTR_SLOTS] = {0};
+    const struct nlattr *attrs[NETFILTER_ATTRS] = {0};
     struct nflog_packet packet = {0};
 
     if (header->nlmsg_type != ((NFNL_SUBSYS_ULOG << 8) | NFULNL_MSG_PACKET) ||
-        header->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)) ||
-        mnl_attr_parse(header, sizeof(struct nfgenmsg), on_attr, attrs) < 0 ||
-        !attrs[NFULA_PAYLOAD] ||
+        !netfilter_attrs(header, attrs) || !attrs[NFULA_PAYLOAD] ||
         !packet_headers_parse(mnl_attr_get_payload(attrs[NFULA_PAYLOAD]),
                               mnl_attr_get_payload_len(attrs[NFULA_PAYLOAD]), &packet.headers)) {
         return false;
     }
-    packet.in_index = get_be32(attrs[NFULA_IFINDEX_INDEV]);
-    packet.out_index = get_be32(attrs[NFULA_IFINDEX_OUTDEV]);
-    if (attrs[NFULA_PREFIX]) {
-        /* With or without its NUL. */
-        size_t len = strnlen(mnl_attr_get_payload(attrs[NFULA_PREFIX]),
-                             mnl_attr_get_payload_len(attrs[NFULA_PREFIX]));
-        len = len < sizeof packet.prefix ? len : sizeof packet.prefix - 1;
-        memcpy(packet.prefix, mnl_attr_get_payload(attrs[NFULA_PREFIX]), len);
-    }
+    packet.in_index = netfilter_u32(attrs[NFULA_IFINDEX_INDEV]);
+    packet.out_index = netfilter_u32(attrs[NFULA_IFINDEX_OUTDEV]);
+    netfilter_text(attrs[NFULA_PREFIX], packet.prefix, sizeof packet.prefix);
     *ret_packet = packet;
     return true;
 }
@@ -87,15 +56,8 @@ nflog_parse(const struct nlmsghdr *header, struct nflog_packet *ret_packet)
 static struct nlmsghdr *
 start_message(const struct nflog *nflog, char *room)
 {
-    struct nlmsghdr *header = mnl_nlmsg_put_header(room);
-
-    header->nlmsg_type = (NFNL_SUBSYS_ULOG << 8) | NFULNL_MSG_CONFIG;
-    header->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-    struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(header, sizeof *nfg);
-    nfg->nfgen_family = AF_UNSPEC;
-    nfg->version = NFNETLINK_V0;
-    nfg->res_id = htons(nflog->spec.group);
-    return header;
+    return netfilter_message(room, NFNL_SUBSYS_ULOG, NFULNL_MSG_CONFIG, NLM_F_ACK, AF_UNSPEC,
+                             nflog->spec.group);
 }
 
 /* Packets may be on their way already: they wait in the socket's buffer behind the answer only if
@@ -154,18 +116,15 @@ configure(struct nflog *nflog, struct err *err)
 static bool
 open_socket(struct nflog *nflog, struct err *err)
 {
-    const struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_S};
     int size = RECEIVE_BUFFER;
 
-    nflog->sock = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-    if (!nflog->sock || mnl_socket_bind(nflog->sock, 0, MNL_SOCKET_AUTOPID) != 0) {
-        return err_sys(err, errno, "NFLOG socket");
+    if (!netfilter_open("NFLOG", &nflog->sock, err)) {
+        return false;
     }
     int fd = mnl_socket_get_fd(nflog->sock);
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0) {
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     return configure(nflog, err);
 }
 
