@@ -9,6 +9,7 @@
 #include "felix/rules/policy_rules.h"
 #include "felix/rules/set_names.h"
 #include "test/unit/cmocka.h"
+#include "test/unit/felix/chain_text.h"
 
 /* Names of sets that can be read, in place of hashes. */
 static void
@@ -75,43 +76,6 @@ config(void)
     assert_true(policy_marks_of_mask(POLICY_MARK_MASK_DEFAULT, &result.marks, NULL));
     result.deny = result.to_host = result.service_loop = RULES_DROP;
     return result;
-}
-
-/* All rules of the chain, one a line. The caller frees. */
-static char *
-text_of(const struct chain *chain)
-{
-    struct str out = STR_INIT;
-
-    VEC_FOREACH (&chain->rules, rule) {
-        str_addf(&out, "%s\n", *rule);
-    }
-    return out.text ? str_steal(&out) : strdup("");
-}
-
-static const struct chain *
-find_chain(const struct ruleset *set, const char *table, const char *name)
-{
-    VEC_FOREACH (&set->chains, chain) {
-        if (strcmp(chain->table, table) == 0 && strcmp(chain->name, name) == 0) {
-            return chain;
-        }
-    }
-    return NULL;
-}
-
-static void
-assert_chain(const struct ruleset *set, const char *table, const char *name, const char *want)
-{
-    const struct chain *chain = find_chain(set, table, name);
-
-    if (!chain) {
-        fail_msg("no chain %s in %s", name, table);
-        return;
-    }
-    char *text = text_of(chain);
-    assert_string_equal(text, want);
-    free(text);
 }
 
 /* Without the comments, which say the same in each. */

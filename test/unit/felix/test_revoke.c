@@ -4,7 +4,6 @@
 #include <linux/rtnetlink.h>
 #include <linux/icmp.h>
 #include <poll.h>
-#include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "lib/netlink/conntrack.h"
 #include "lib/netlink/netlink.h"
 #include "test/unit/cmocka.h"
+#include "test/unit/own_namespace.h"
 
 #define BIT REVOKE_BIT_DEFAULT
 #define BIT_TEXT "0x80000000/0x80000000"
@@ -55,8 +55,7 @@ enter_namespace(void **state)
     struct err err = ERR_INIT;
 
     (void)state;
-    if (unshare(CLONE_NEWNET) != 0) {
-        fprintf(stderr, "unshare: %s\n", strerror(errno));
+    if (!enter_own_namespace()) {
         return -1;
     }
     if (!netlink_new(&netlink, &err) || !link_get(netlink, "lo", &lo, &err) ||

@@ -2,7 +2,6 @@
  * backends, and reads back as what was wanted. In a network namespace of the program's own. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "felix/rules/static_rules.h"
 #include "lib/base/alloc.h"
 #include "test/unit/cmocka.h"
+#include "test/unit/own_namespace.h"
 
 /* "{ANY_RULE, .protocol = 6}" says what differs. */
 #pragma GCC diagnostic ignored "-Woverride-init"
@@ -29,11 +29,7 @@ static int
 enter_namespace(void **state)
 {
     (void)state;
-    if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
-        fprintf(stderr, "unshare: %s\n", strerror(errno));
-        return -1;
-    }
-    return 0;
+    return enter_own_namespace() ? 0 : -1;
 }
 
 /* ---- tools ----------------------------------------------------------------------------------- */

@@ -3,49 +3,20 @@
  *     default/1000 in+out [<selector>]
  *     in allow v4 p6 src(nets=10.0.0.0/8 !nets=10.1.0.0/16 sel=<..>) dst(ports=80-90 names=http)
  *
- * In JSON single quotes stand for double ones and ` for single ones; in text ` stands for double
- * ones. */
+ * JSON as in kind_json.h; in text ` stands for double quotes. */
 #pragma once
 
-#include <json-c/json.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "lib/base/str.h"
-#include "lib/model/kind.h"
 #include "lib/model/policy.h"
-#include "test/unit/cmocka.h"
-
-static struct str issues_text;
-
-static void
-report(void *owner, const char *text)
-{
-    (void)owner;
-    str_addf(&issues_text, "%s\n", text);
-}
-
-static const struct kind_issues issues = {.report = report};
+#include "test/unit/model/kind_json.h"
 
 /* Twice, as decoding must not depend on who listens to issues. */
 static struct policy *
-decode(enum kind kind, const char *text, struct err *err)
+decode_policy(enum kind kind, const char *text, struct err *err)
 {
-    AUTO(str) struct str json = STR_INIT;
-
-    str_add(&json, text);
-    for (size_t i = 0; i < json.len; i++) {
-        json.text[i] = json.text[i] == '\'' ? '"' : json.text[i] == '`' ? '\'' : json.text[i];
-    }
-    struct json_object *object = json_tokener_parse(json.text);
-    if (object == NULL) {
-        fail_msg("not JSON: %s", json.text);
-    }
-    str_clear(&issues_text);
-    *err = (struct err)ERR_INIT;
-    struct policy *policy = kind_ops(kind)->decode(object, &issues, err);
+    AUTO(json_tree) struct json_object *object = tree_of(kind, text);
+    struct policy *policy = decode(kind, text, err);
     struct policy *again = kind_ops(kind)->decode(object, NULL, NULL);
-    json_object_put(object);
+
     assert_int_equal(policy == NULL, again == NULL);
     assert_true(policy == NULL || policy_equal(policy, again));
     policy_free(again);
@@ -163,7 +134,7 @@ gives(enum kind kind, const char *json, const char *wanted, const char *issue)
 {
     AUTO(str) struct str text = STR_INIT;
     struct err err;
-    struct policy *policy = decode(kind, json, &err);
+    struct policy *policy = decode_policy(kind, json, &err);
 
     if (policy == NULL) {
         fail_msg("must not be refused: %s: %s", json, err.text);
@@ -183,18 +154,14 @@ gives(enum kind kind, const char *json, const char *wanted, const char *issue)
     }
 }
 
+/* As refuses(), for whoever listens. */
 UNUSED static void
-refuses(enum kind kind, const char *json, const char *reason)
+refuses_policy(enum kind kind, const char *json, const char *reason)
 {
     struct err err;
-    struct policy *policy = decode(kind, json, &err);
 
-    if (policy != NULL) {
-        fail_msg("must be refused: %s", json);
-    }
-    if (strstr(err.text, reason) == NULL) {
-        fail_msg("of %s: '%s' does not say '%s'", json, err.text, reason);
-    }
+    assert_null(decode_policy(kind, json, &err));
+    refuses(kind, json, reason);
 }
 
 /* One rule in a policy of the kind, where @ stands; what comes behind the head is wanted. */

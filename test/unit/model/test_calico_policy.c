@@ -151,11 +151,11 @@ a_policy_that_cannot_be_placed_is_refused(void **state)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         AUTO(str) struct str json = STR_INIT;
         str_addf(&json, GLOBAL ",'spec':{%s}}", bad[i][0]);
-        refuses(KIND_GLOBALNETWORKPOLICY, json.text, bad[i][1]);
+        refuses_policy(KIND_GLOBALNETWORKPOLICY, json.text, bad[i][1]);
     }
-    refuses(KIND_GLOBALNETWORKPOLICY, "{'metadata':{'name':'X y'}}", "metadata.name: 'X y'");
-    refuses(KIND_CALICONETWORKPOLICY, GLOBAL "}", "metadata.namespace: is missing");
-    refuses(KIND_CALICONETWORKPOLICY, META ",'spec':{'order':[]}}", "spec.order");
+    refuses_policy(KIND_GLOBALNETWORKPOLICY, "{'metadata':{'name':'X y'}}", "metadata.name: 'X y'");
+    refuses_policy(KIND_CALICONETWORKPOLICY, GLOBAL "}", "metadata.namespace: is missing");
+    refuses_policy(KIND_CALICONETWORKPOLICY, META ",'spec':{'order':[]}}", "spec.order");
 }
 
 static void
@@ -456,7 +456,7 @@ many(const char *rule, size_t n, const char *last)
         str_addf(&json, "%s,", rule);
     }
     str_addf(&json, "%s]}}", last);
-    struct policy *policy = decode(KIND_GLOBALNETWORKPOLICY, json.text, &err);
+    struct policy *policy = decode_policy(KIND_GLOBALNETWORKPOLICY, json.text, &err);
     assert_non_null(policy);
     return policy;
 }
@@ -508,12 +508,12 @@ a_selector_of_64_kib_does_no_harm(void **state)
 
     (void)state;
     long_selector(65000, &json);
-    struct policy *policy = decode(KIND_GLOBALNETWORKPOLICY, json.text, &err);
+    struct policy *policy = decode_policy(KIND_GLOBALNETWORKPOLICY, json.text, &err);
     assert_non_null(policy);
     policy_free(policy);
     str_clear(&json);
     long_selector(66000, &json);
-    refuses(KIND_GLOBALNETWORKPOLICY, json.text, "characters are more than 65536");
+    refuses_policy(KIND_GLOBALNETWORKPOLICY, json.text, "characters are more than 65536");
 }
 
 /* 'n' times 'open', something, and as many closing parentheses. */
@@ -544,7 +544,7 @@ what_is_made_of_a_deep_selector_parses_or_is_refused(void **state)
         size_t depth = i / ARRAY_LEN(open);
         struct err err;
         nested(open[i % ARRAY_LEN(open)], depth, &json);
-        struct policy *policy = decode(KIND_GLOBALNETWORKPOLICY, json.text, &err);
+        struct policy *policy = decode_policy(KIND_GLOBALNETWORKPOLICY, json.text, &err);
         if (policy == NULL) {
             assert_true(depth > 100);
             assert_non_null(strstr(err.text, "expected fewer parentheses"));

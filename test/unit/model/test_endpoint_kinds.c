@@ -5,9 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/str.h"
-#include "lib/feed/keep.h"
-#include "lib/json/json.h"
 #include "lib/model/endpoint_slice.h"
 #include "lib/model/felix_configuration.h"
 #include "lib/model/host_endpoint.h"
@@ -18,72 +15,7 @@
 #include "lib/model/share.h"
 #include "lib/model/tier.h"
 #include "test/unit/cmocka.h"
-
-static struct str issues_text;
-
-static void
-report(void *owner, const char *text)
-{
-    (void)owner;
-    str_addf(&issues_text, "%s\n", text);
-}
-
-static const struct kind_issues issues = {.report = report};
-
-/* Single quotes stand for double quotes. As the feed does: pruned, then parsed. */
-static void *
-decode(enum kind kind, const char *text, struct err *err)
-{
-    AUTO(str) struct str json = STR_INIT;
-    AUTO(str) struct str pruned = STR_INIT;
-    AUTO(json_tree) struct json_object *object = NULL;
-
-    str_add(&json, text);
-    for (size_t i = 0; i < json.len; i++) {
-        json.text[i] = json.text[i] == '\'' ? '"' : json.text[i];
-    }
-    *err = (struct err)ERR_INIT;
-    str_clear(&issues_text);
-    if (!json_prune(json.text, json.len, feed_keep(kind), &pruned, err) ||
-        !json_parse(pruned.text, pruned.len, &object, err)) {
-        fail_msg("not JSON: %s", json.text);
-    }
-    return kind_ops(kind)->decode(object, &issues, err);
-}
-
-static void *
-accepts(enum kind kind, const char *json)
-{
-    struct err err;
-    void *object = decode(kind, json, &err);
-
-    if (object == NULL) {
-        fail_msg("must not be refused: %s: %s", json, err.text);
-    }
-    return object;
-}
-
-static void
-refuses(enum kind kind, const char *json, const char *reason)
-{
-    struct err err;
-    void *object = decode(kind, json, &err);
-
-    if (object != NULL) {
-        fail_msg("must be refused: %s", json);
-    }
-    if (strstr(err.text, reason) == NULL) {
-        fail_msg("'%s' does not say '%s'", err.text, reason);
-    }
-}
-
-static void
-issue_says(const char *text)
-{
-    if (strstr(str_text(&issues_text), text) == NULL) {
-        fail_msg("'%s' does not say '%s'", str_text(&issues_text), text);
-    }
-}
+#include "test/unit/model/kind_json.h"
 
 /* ---- pods
  * ------------------------------------------------------------------------------------------ */

@@ -202,9 +202,12 @@ a_network_policy_for_nobody_knows_whom_closes_its_namespace(void **state)
         gives(KIND_NETWORKPOLICY, json.text, "default/1000 in [(" NS " && " K8S ")]",
               "the policy is for its whole namespace and allows nothing");
     }
-    refuses(KIND_NETWORKPOLICY, "{'metadata':{'name':'x'}}", "metadata.namespace: is missing");
-    refuses(KIND_NETWORKPOLICY, "{'metadata':{'namespace':'n'}}", "metadata.name: is missing");
-    refuses(KIND_NETWORKPOLICY, META ",'spec':[]}", "spec: an object is wanted, here is a list");
+    refuses_policy(KIND_NETWORKPOLICY, "{'metadata':{'name':'x'}}",
+                   "metadata.namespace: is missing");
+    refuses_policy(KIND_NETWORKPOLICY, "{'metadata':{'namespace':'n'}}",
+                   "metadata.name: is missing");
+    refuses_policy(KIND_NETWORKPOLICY, META ",'spec':[]}",
+                   "spec: an object is wanted, here is a list");
 }
 
 static void
@@ -223,7 +226,7 @@ peers_times_ports_cannot_grow_without_end(void **state)
         str_addf(&json, "%s{'port':%zu}", i > 0 ? "," : "", 2 * i + 1);
     }
     str_add(&json, "]},{}]}}");
-    struct policy *policy = decode(KIND_NETWORKPOLICY, json.text, &err);
+    struct policy *policy = decode_policy(KIND_NETWORKPOLICY, json.text, &err);
     assert_non_null(policy);
     assert_int_equal(policy->n_ingress, 3);
     assert_int_equal(policy->ingress[2].destination.n_ports, 20000);
@@ -290,7 +293,7 @@ a_cluster_network_policy_that_cannot_be_placed_is_refused(void **state)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         AUTO(str) struct str json = STR_INIT;
         str_addf(&json, "{'metadata':{'name':'x'},'spec':{%s}}", bad[i][0]);
-        refuses(KIND_CLUSTERNETWORKPOLICY, json.text, bad[i][1]);
+        refuses_policy(KIND_CLUSTERNETWORKPOLICY, json.text, bad[i][1]);
     }
 }
 

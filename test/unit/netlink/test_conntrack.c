@@ -5,7 +5,6 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "lib/base/vec.h"
 #include "lib/netlink/conntrack.h"
 #include "test/unit/cmocka.h"
+#include "test/unit/own_namespace.h"
 
 #define TCP 6
 #define UDP 17
@@ -124,9 +124,7 @@ enter_namespace(void **state)
     struct err err = ERR_INIT;
 
     (void)state;
-    /* Root needs no user namespace; anybody else is root in his own. */
-    if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
-        fprintf(stderr, "unshare: %s\n", strerror(errno));
+    if (!enter_own_namespace()) {
         return -1;
     }
     maker = mnl_socket_open(NETLINK_NETFILTER);

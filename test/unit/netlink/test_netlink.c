@@ -3,7 +3,6 @@
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "lib/netlink/monitor.h"
 #include "lib/netlink/netlink.h"
 #include "test/unit/cmocka.h"
+#include "test/unit/own_namespace.h"
 
 static struct netlink *netlink;
 static struct kset_link *kset;
@@ -53,9 +53,7 @@ enter_namespace(void **state)
     struct err err = ERR_INIT;
 
     (void)state;
-    /* Root needs no user namespace; anybody else is root in his own. */
-    if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
-        fprintf(stderr, "unshare: %s\n", strerror(errno));
+    if (!enter_own_namespace()) {
         return -1;
     }
     if (!netlink_new(&netlink, &err) || !kset_open(&kset, &err)) {

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "lib/base/own.h"
 #include "lib/netlink/nflog.h"
 #include "test/unit/cmocka.h"
+#include "test/unit/own_namespace.h"
 
 #define GROUP 77
 #define PREFIX "canal:R:e:12:0123456789abcdef"
@@ -45,8 +45,7 @@ static int
 enter_namespace(void **state)
 {
     (void)state;
-    if (unshare(CLONE_NEWNET) != 0) {
-        fprintf(stderr, "unshare: %s; root is needed\n", strerror(errno));
+    if (!enter_own_namespace()) {
         return -1;
     }
     loopback_up();
