@@ -278,11 +278,13 @@ service_loops(const struct policy_rules_config *config, uint8_t family, struct r
 static void
 forward_rules(const struct policy_rules_config *config, struct chain *chain)
 {
-    char from[32], to[32];
+    const char *prefix = config->workload_prefix;
+    char from[32], to[32], only_to[64];
     AUTO(str) struct str not_accepted = STR_INIT;
 
-    snprintf(from, sizeof from, " -i %s+", config->workload_prefix);
-    snprintf(to, sizeof to, " -o %s+", config->workload_prefix);
+    snprintf(from, sizeof from, " -i %s+", prefix);
+    snprintf(to, sizeof to, " -o %s+", prefix);
+    snprintf(only_to, sizeof only_to, " ! -i %s+ -o %s+", prefix, prefix);
     if (!config->allows_ipip_from_pods) {
         /* Ahead of open connections: what a pod answers may be IPIP, too. */
         AUTO(str) struct str ipip = STR_INIT;
@@ -299,7 +301,7 @@ forward_rules(const struct policy_rules_config *config, struct chain *chain)
         rule_add(chain, str_text(&not_accepted), " -j cali-from-hep-forward");
     } else {
         host_rules_established(config, chain, from);
-        host_rules_established(config, chain, to);
+        host_rules_established(config, chain, only_to); /* what comes from a pod was looked at */
         host_rules_clear(config, chain);
     }
     rule_add(chain, from, " -j " DISPATCH_FROM);

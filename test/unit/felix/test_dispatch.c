@@ -200,9 +200,9 @@ without_host_endpoints_only_pods_are_looked_at(void **state)
                  "-i cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
                  "-i cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
                  "-i cali+ -m conntrack --ctstate INVALID -j DROP\n"
-                 "-o cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
-                 "-o cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
-                 "-o cali+ -m conntrack --ctstate INVALID -j DROP\n"
+                 "! -i cali+ -o cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+                 "! -i cali+ -o cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+                 "! -i cali+ -o cali+ -m conntrack --ctstate INVALID -j DROP\n"
                  "-j MARK --set-xmark 0x0/0x1b0000\n"
                  "-i cali+ -j cali-from-wl-dispatch\n"
                  "-o cali+ -j cali-to-wl-dispatch\n"
@@ -250,19 +250,20 @@ settings_change_what_is_done(void **state)
 
     (void)state;
     with_policy(&policy, 4, &set);
-    assert_chain(&set, "filter", "cali-FORWARD",
-                 "-i cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
-                 "-i cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j MARK --set-xmark"
-                 " 0x10000/0x10000\n"
-                 "-i cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n"
-                 "-o cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
-                 "-o cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j MARK --set-xmark"
-                 " 0x10000/0x10000\n"
-                 "-o cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n"
-                 "-j MARK --set-xmark 0x0/0x1b0000\n"
-                 "-i cali+ -j cali-from-wl-dispatch\n"
-                 "-o cali+ -j cali-to-wl-dispatch\n"
-                 "-j cali-cidr-block\n");
+    assert_chain(
+        &set, "filter", "cali-FORWARD",
+        "-i cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+        "-i cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j MARK --set-xmark"
+        " 0x10000/0x10000\n"
+        "-i cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n"
+        "! -i cali+ -o cali+ -m connmark --mark 0x40000/0x40000 -g cali-refused\n"
+        "! -i cali+ -o cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j MARK --set-xmark"
+        " 0x10000/0x10000\n"
+        "! -i cali+ -o cali+ -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n"
+        "-j MARK --set-xmark 0x0/0x1b0000\n"
+        "-i cali+ -j cali-from-wl-dispatch\n"
+        "-o cali+ -j cali-to-wl-dispatch\n"
+        "-j cali-cidr-block\n");
     assert_chain(&set, "filter", "cali-FORWARD-accept",
                  "-m mark --mark 0x10000/0x10000 -j RETURN\n");
     assert_chain(
