@@ -4,8 +4,8 @@ tracking. Used by generate.py where a lab has told of its nodes."""
 from .generate_rules import chance
 
 SHARE = 0.6  # of cases that have host endpoints
-# How a policy for hosts looks at packets; the first two twice as often.
-USES = ({}, {}, {"applyOnForward": True}, {"applyOnForward": True}, {"preDNAT": True, "applyOnForward": True},
+# How a policy for hosts looks at packets; everything else in a case is for what is tracked, behind DNAT.
+USES = ({}, {"applyOnForward": True}, {"applyOnForward": True}, {"preDNAT": True, "applyOnForward": True}, {"preDNAT": True},
         {"doNotTrack": True, "applyOnForward": True}, {"doNotTrack": True})
 TO_HOST = ("Drop", "Accept", "Return", None)
 
