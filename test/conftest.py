@@ -1,5 +1,5 @@
 """Makes the packages below test/ (lab, apiserver, demo) importable by their own names, and runs the tests
-marked `ipip` in the test machine where the running kernel has no ipip module.
+marked `ipip` or `ipvs` in the test machine where the running kernel has not what they need.
 
 They run there in one go, when the first of them is due, by a pytest of the machine's own; every test then
 passes or fails here as it did there.
@@ -22,14 +22,19 @@ RESULTS_ENV = "CANAL_TEST_RESULTS"
 sys.path.insert(0, str(TEST))
 
 
+MARKERS = ("ipip", "ipvs")
+
+
 def pytest_configure(config):
-    config.addinivalue_line("markers", "ipip: needs the kernel's ipip module")
+    for name in MARKERS:
+        config.addinivalue_line("markers", f"{name}: needs the kernel's {name} module")
 
 
-def needs_machine():
+def missing_here():
+    """Those of MARKERS whose tests have to run in the machine."""
     if os.environ.get("CANAL_VM") == "1":
-        return False
-    return subprocess.run([str(TEST / "vm/need")], check=False).returncode == 0
+        return []
+    return [name for name in MARKERS if subprocess.run([str(TEST / "vm/need"), name], check=False).returncode == 0]
 
 
 class MachineRun:
@@ -75,8 +80,11 @@ class MachineRun:
 
 
 def pytest_collection_modifyitems(config, items):
-    marked = [item for item in items if item.get_closest_marker("ipip")]
-    if not marked or config.option.collectonly or not needs_machine():
+    if config.option.collectonly or not any(item.get_closest_marker(name) for item in items for name in MARKERS):
+        return
+    missing = missing_here()
+    marked = [item for item in items if any(item.get_closest_marker(name) for name in missing)]
+    if not marked:
         return
     run = MachineRun(config, marked)
     for item in marked:

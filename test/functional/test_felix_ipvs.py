@@ -11,7 +11,7 @@ from policy.prober import FAMILIES, Place, Probe
 from policy.tables import Table
 from policy.world import World
 
-pytestmark = pytest.mark.ipip
+pytestmark = pytest.mark.ipvs
 
 A = labels(pod="a")
 A_IPS, C_IPS = ({4: f"10.96.0.{n}", 6: f"fd00:10:96::{n}"} for n in (10, 12))
