@@ -10,11 +10,18 @@
 #include "lib/base/alloc.h"
 #include "lib/base/table.h"
 
+/* An address that another endpoint has now. */
+struct taken {
+    struct prefix ip;
+    uint64_t turn; /* who lost it last gets it first */
+};
+
 struct endpoint {
     char ifname[LINK_NAME_MAX];
-    struct prefix *ips;
+    struct prefix *ips; /* room for all that it was put with */
     size_t n_ips;
-    int index; /* 0: there is no such link now */
+    VEC(struct taken) taken; /* the rest of those */
+    int index;               /* 0: there is no such link now */
     bool is_dirty;
     bool is_programmed; /* routes and settings */
 };
@@ -26,6 +33,7 @@ struct endpoints {
     bool any_dirty;
     bool is_source_refused; /* by the kernel: routes go without it until it is configured anew */
     uint64_t n_repaired;
+    uint64_t n_taken;
 };
 
 struct endpoints *
@@ -44,6 +52,7 @@ endpoint_free(void *value)
     struct endpoint *endpoint = value;
 
     free(endpoint->ips);
+    VEC_DONE(&endpoint->taken);
     free(endpoint);
 }
 
@@ -140,6 +149,43 @@ link_index(const struct endpoints *endpoints, const char *ifname)
 }
 
 static void
+want_ip(const struct endpoints *endpoints, const struct endpoint *endpoint, const struct prefix *ip)
+{
+    struct kset_member member = member_of(endpoint, ip);
+    struct set *set = set_of(endpoints, ip);
+
+    if (set) {
+        set_want(set, &member);
+    }
+}
+
+/* An address that nobody has any more goes to who had it before. */
+static void
+give_back(struct endpoints *endpoints, struct prefix ip)
+{
+    struct endpoint *heir = NULL;
+    size_t heirs_place = 0;
+
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        struct endpoint *endpoint = table_value(entry);
+        for (size_t i = 0; i < endpoint->taken.n; i++) {
+            const struct taken *taken = &endpoint->taken.items[i];
+            if (prefix_equal(&taken->ip, &ip) &&
+                (!heir || taken->turn > heir->taken.items[heirs_place].turn)) {
+                heir = endpoint;
+                heirs_place = i;
+            }
+        }
+    }
+    if (heir) {
+        heir->taken.items[heirs_place] = heir->taken.items[--heir->taken.n];
+        heir->ips[heir->n_ips++] = ip;
+        want_ip(endpoints, heir, &ip);
+        make_dirty(endpoints, heir);
+    }
+}
+
+static void
 take_from_others(struct endpoints *endpoints, const char *ifname, const struct prefix *ip)
 {
     TABLE_FOREACH (endpoints->by_name, entry) {
@@ -149,8 +195,10 @@ take_from_others(struct endpoints *endpoints, const char *ifname, const struct p
         }
         for (size_t i = 0; i < other->n_ips; i++) {
             if (prefix_equal(&other->ips[i], ip)) {
+                struct taken taken = {.ip = *ip, .turn = ++endpoints->n_taken};
                 drop_ip(endpoints, other, ip);
                 other->ips[i] = other->ips[--other->n_ips];
+                VEC_PUSH(&other->taken, taken);
                 break;
             }
         }
@@ -170,22 +218,21 @@ endpoints_put(struct endpoints *endpoints, const char *ifname, const struct pref
     if (endpoint->index == 0) {
         endpoint->index = link_index(endpoints, ifname);
     }
-    for (size_t i = 0; i < endpoint->n_ips; i++) {
-        if (!has_ip(ips, n, &endpoint->ips[i])) {
-            drop_ip(endpoints, endpoint, &endpoint->ips[i]);
+    struct prefix *before = endpoint->ips;
+    size_t n_before = endpoint->n_ips;
+    endpoint->ips = xmemdup(ips, n * sizeof *ips);
+    endpoint->n_ips = n;
+    endpoint->taken.n = 0;
+    for (size_t i = 0; i < n_before; i++) {
+        if (!has_ip(ips, n, &before[i])) {
+            drop_ip(endpoints, endpoint, &before[i]);
+            give_back(endpoints, before[i]);
         }
     }
-    struct prefix *copy = xmemdup(ips, n * sizeof *ips);
-    free(endpoint->ips);
-    endpoint->ips = copy;
-    endpoint->n_ips = n;
+    free(before);
     for (size_t i = 0; i < n; i++) {
-        struct kset_member member = member_of(endpoint, &ips[i]);
-        struct set *set = set_of(endpoints, &ips[i]);
         take_from_others(endpoints, ifname, &ips[i]);
-        if (set) {
-            set_want(set, &member);
-        }
+        want_ip(endpoints, endpoint, &ips[i]);
     }
     make_dirty(endpoints, endpoint);
 }
@@ -200,6 +247,7 @@ endpoints_remove(struct endpoints *endpoints, const char *ifname)
     }
     for (size_t i = 0; i < endpoint->n_ips; i++) {
         drop_ip(endpoints, endpoint, &endpoint->ips[i]);
+        give_back(endpoints, endpoint->ips[i]);
     }
     endpoint_free(endpoint);
 }

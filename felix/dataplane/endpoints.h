@@ -31,7 +31,7 @@ void endpoints_free(struct endpoints *endpoints); /* the kernel keeps all */
 void endpoints_configure(struct endpoints *endpoints, const struct endpoint_routes *routes);
 
 /* Addresses are /32 and /128. One that another endpoint has is taken from it: a pod that was made
- * anew may come before the old one is gone. */
+ * anew may come before the old one is gone. It has it back when the other one goes first. */
 void endpoints_put(struct endpoints *endpoints, const char *ifname, const struct prefix *ips,
                    size_t n);
 void endpoints_remove(struct endpoints *endpoints, const char *ifname);

@@ -1,0 +1,238 @@
+"""What happens to pods themselves, with policy in force: links renamed and flapping, two pods with one address, encapsulated
+packets that are allowed, names resolved by DNS, forwarding off. Items of docs/PARITY.md in the names."""
+
+import socket
+import struct
+
+import pytest
+
+from lab import Capture, wait_for
+from policy.objects import (egress, felix_configuration, host_endpoint, ingress, labels, network_policy, peer, port)
+from policy.prober import FAMILIES, Place, Probe
+from policy.tables import Table
+
+A = labels(pod="a")
+FROM_Y = network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))])
+ONLY_Y = Table().deny(to="x/a").allow("y/*", "x/a")
+
+
+# ---- 1
+def test_01_a_link_that_is_renamed_is_closed_until_it_is_back(world):
+    """Under a name that felix does not know nothing passes; policy counts again with the old one."""
+    world.apply(FROM_Y)
+    pod, node, name = world.pod("x/a"), world.node("n1"), "calitmp0"
+    rename = lambda old, new: node.netns.ip(f"link set {old} down", f"link set {old} name {new}", f"link set {new} up")
+    rename(pod.host_ifname, name)
+    try:
+        wait_for(lambda: not any(r and r.get("dev") == name for r in node.pod_routes(pod)), 10, "its routes to be gone")
+        closed = ONLY_Y.copy().deny(to="x/a").deny("x/a")
+        world.check(closed, has_reference=False, has_explain=False)
+    finally:
+        rename(name, pod.host_ifname)
+    wait_for(lambda: node.is_programmed(pod), 10, "the pod to be programmed again")
+    world.check(ONLY_Y)
+
+
+def test_01_a_link_that_flaps_comes_back_with_its_policy(world):
+    world.apply(FROM_Y)
+    pod, node = world.pod("x/a"), world.node("n1")
+    for _ in range(3):
+        node.netns.ip(f"link set {pod.host_ifname} down", f"link set {pod.host_ifname} up")
+        wait_for(lambda: node.is_programmed(pod), 10, "the pod to be programmed again")
+    world.check(ONLY_Y)
+
+
+# ---- 2
+def twin(world, name, host=200):
+    """A pod of namespace x on n1 with an address that is given, whose label role is its name."""
+    node = world.node("n1")
+    pod = node.wire(name, host, "x")
+    world.client.patch("Pod", name, {"metadata": {"labels": {"role": name}}}, "x")
+    world.api.patch_status("Pod", name, {"phase": "Running", "podIP": pod.ips[0],
+                                         "podIPs": [{"ip": ip} for ip in pod.ips]}, "x")
+    assert node.felix_request(node.add_request(pod), timeout=20)["ok"]
+    world.prober.add(pod)
+    world.settle()
+    return pod
+
+
+def untwin(world, pod):
+    """Like a runtime, which removes the link of the one that goes and leaves what the other one has."""
+    world.prober.remove(pod.key)
+    node = pod.node
+    assert node.felix_request({"op": "pod_del", "container_id": pod.container_id, "ifname": "eth0",
+                               "host_ifname": pod.host_ifname, "network": "canal", "release": []})["ok"]
+    node.netns.run(["ip", "link", "del", pod.host_ifname], check=False)
+    world.client.delete("Pod", pod.name, pod.namespace)
+    node.drop_pod(pod)
+    world.settle()
+
+
+@pytest.mark.parametrize("leaves", ["first", "second"])
+def test_02_two_pods_with_one_address(world, leaves):
+    """z/b lets the first one's role in, and y/b is closed to it by its own egress. Whoever stays has the routes, its own
+    policy, and its place in sets; whoever leaves takes nothing with it."""
+    world.apply(network_policy("z", "role", labels(pod="b"), [ingress(peer(labels(role="first"), {}))]),
+                network_policy("x", "first", labels(role="first"), [ingress(peer(labels(pod="a"), {}))],
+                               [egress(peer(namespaces=labels(ns="z")))], ["Ingress", "Egress"]),
+                network_policy("x", "second", labels(role="second"), [ingress(peer(labels(pod="b"), {}))],
+                               [egress(peer(namespaces=labels(ns="y")))], ["Ingress", "Egress"]))
+    made = {"first": twin(world, "first")}
+    others = [p.key for p in world.pods() if not p.name in ("first", "second")]
+
+    def table(name):
+        """Of those pods alone."""
+        allowed = Table(False)
+        allowed.allow("*/a" if name == "first" else "*/b", f"x/{name}")
+        for to in [key for key in others if key.startswith("z/" if name == "first" else "y/")]:
+            if name == "first" or to != "z/b":
+                allowed.allow(f"x/{name}", to)
+        return allowed
+
+    def check(name):
+        probes = world.pairs([f"x/{name}"], others) + world.pairs(others, [f"x/{name}"])
+        world.check(table(name), probes, has_reference=False, has_explain=False)
+
+    try:
+        check("first")
+        made["second"] = twin(world, "second")
+        stays = "second" if leaves == "first" else "first"
+        # While there are two, what neither of them may do stays closed.
+        probes = [p for name in made for p in world.pairs([f"x/{name}"], ["x/a", "x/c"]) + world.pairs(["z/c", "x/c"], [f"x/{name}"])]
+        world.check(Table(False), probes, has_reference=False, has_explain=False)
+        untwin(world, made.pop(leaves))
+        wait_for(lambda: world.node("n1").is_programmed(made[stays]), 10, f"{stays} to have the address")
+        check(stays)
+    finally:
+        for pod in list(made.values()):
+            untwin(world, pod)
+
+
+# ---- 10: names
+class Names:
+    """A DNS server on a socket of a pod: A and AAAA of service.namespace.svc; answers within the prober's loop."""
+
+    def __init__(self, world, key, names):
+        self.world, self.names = world, names
+        place = world.prober.places[key]
+        for family in FAMILIES:
+            s = place.netns.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+            s.setblocking(False)
+            s.bind((place.ips[family], 53))
+            world.prober._listen(place, s, self._answer)  # pylint: disable=protected-access
+
+    def _answer(self, s):
+        while True:
+            try:
+                text, address = s.recvfrom(512)
+            except BlockingIOError:
+                return
+            labels_, at = [], 12
+            while text[at]:
+                labels_.append(text[at + 1:at + 1 + text[at]].decode())
+                at += text[at] + 1
+            kind, = struct.unpack_from("!H", text, at + 1)
+            family = {1: 4, 28: 6}[kind]
+            ip = self.names[".".join(labels_)][family]
+            data = socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, ip)
+            s.sendto(text[:2] + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0) + text[12:at + 5]
+                     + struct.pack("!HHHIH", 0xC00C, kind, 1, 5, len(data)) + data, address)
+
+
+def resolve(world, key, server, name, family, seconds=0.3):
+    """The address of a name as a pod is told, None without an answer."""
+    kind = socket.AF_INET if family == 4 else socket.AF_INET6
+    query = struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + b"".join(
+        bytes([len(part)]) + part.encode() for part in name.split(".")) + struct.pack("!BHH", 0, 1 if family == 4 else 28, 1)
+    with world.pod(key).netns.socket(kind, socket.SOCK_DGRAM) as s:
+        s.setblocking(False)
+        s.sendto(query, (world.ip(server, family), 53))
+        for _ in range(int(seconds / 0.02)):
+            world.prober.turn(0.02)
+            try:
+                text = s.recv(512)
+            except BlockingIOError:
+                continue
+            return socket.inet_ntop(kind, text[-(4 if family == 4 else 16):])
+    return None
+
+
+def test_family_10_pods_that_ask_dns_reach_what_the_name_says_if_policy_lets_them(world):
+    """Probe mode "service-name": the name's address is asked for first. x may ask z/c for names and reach y/a; z/b may do
+    neither; y/b may reach x/b, and may not ask."""
+    world.apply(network_policy("x", "dns", None, None, [
+        egress(peer(labels(pod="c"), labels(ns="z")), ports=[port(53, "UDP")]),
+        egress(peer(A, labels(ns="y")))], ["Egress"]),
+                network_policy("z", "none", labels(pod="b"), None, types=["Egress"]),
+                network_policy("y", "no-dns", labels(pod="b"), None, [egress(peer(namespaces=labels(ns="x")))], ["Egress"]))
+    targets = {f"s-{key.replace('/', '-')}.{key[0]}.svc": key for key in ("y/a", "x/b", "z/a")}
+    Names(world, "z/c", {name: {f: world.ip(key, f) for f in FAMILIES} for name, key in targets.items()})
+    may_ask = {"x/a": True, "x/c": True, "z/b": False, "y/b": False, "y/c": True, "z/a": True}
+    probes = []
+    for source, asks in may_ask.items():
+        for name, key in targets.items():
+            for family in FAMILIES:
+                found = resolve(world, source, "z/c", name, family, 2 if asks else 0.12)
+                assert found == (world.ip(key, family) if asks else None), (source, name, family, found)
+                if asks and source != key:
+                    probes += [Probe(source, found, p, number, family) for p in ("tcp", "udp", "sctp") for number in (80, 81)]
+    allowed = Table()
+    for source in ("x/a", "x/c"):
+        allowed.deny(source)
+        for ip in world.pod("y/a").ips:
+            allowed.allow(source, ip)
+    world.check(allowed, probes, has_reference=False, has_explain=False)
+
+
+# ---- 29
+def encapsulated(world, source, target):
+    """Which of IPIP and VXLAN packets made by a pod arrive."""
+    source, target = world.pod(source), world.pod(target)
+    inner = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 1, 0, 64, 17, 0, socket.inet_aton("10.9.9.9"),
+                        socket.inet_aton(target.ip())) + struct.pack("!HHHH", 1, 1, 8, 0)
+    with Capture(target.netns, "eth0") as capture:
+        raw = source.netns.socket(socket.AF_INET, socket.SOCK_RAW, 4)
+        udp = source.netns.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        raw.sendto(inner, (target.ip(), 0))
+        udp.sendto(b"vxlan", (target.ip(), 4789))
+        udp.sendto(b"honest", (target.ip(), 4788))
+        raw.close()
+        udp.close()
+        seen = []
+        wait_for(lambda: seen.extend(p for p in capture.packets() if not p.outgoing)
+                 or any(b"honest" in p.payload for p in seen), 5, "the honest packet")
+    return {name for name, ok in (("ipip", any(p.protocol == 4 for p in seen)),
+                                  ("vxlan", any(b"vxlan" in p.payload for p in seen))) if ok}
+
+
+@pytest.mark.parametrize("target", ["x/b", "x/c"])
+def test_29_settings_let_pods_send_encapsulated_packets(world, target):
+    assert encapsulated(world, "x/a", target) == set()
+    world.apply(felix_configuration(allowIPIPPacketsFromWorkloads=True))
+    wait_for(lambda: encapsulated(world, "x/a", target) == {"ipip"}, 5, "IPIP alone to pass")
+    world.apply(felix_configuration(allowVXLANPacketsFromWorkloads=True))
+    wait_for(lambda: encapsulated(world, "x/a", target) == {"vxlan"}, 5, "VXLAN alone to pass")
+    # What may leave a pod as such still meets policy.
+    world.apply(network_policy("x", "deny", labels(pod=target[-1])))
+    assert not world.prober.probe([Probe("x/a", target, "udp", 80, 4)], allowed=()).open()
+
+
+# ---- 31
+def test_31_a_host_endpoint_on_a_node_that_does_not_forward(world):
+    """Forwarding off: nothing is forwarded, and the node itself is guarded as ever."""
+    node = world.node("n1")
+    keys = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+    outside = Place.of(world.node("n2"))
+    world.prober.add(node)
+    world.prober.add(outside)
+    try:
+        world.apply(host_endpoint("n1-host", "n1", "eth0", host="n1"), felix_configuration(ipForwarding="Disabled"))
+        node.netns.sysctl({key: 0 for key in keys.values()})
+        ends = [Probe(a, b, p, number, f) for a, b in (("n2", "n1"), ("n1", "n2"), ("x/a", "x/b"), ("x/c", "x/a"), ("n1", "x/a"))
+                for p in ("tcp", "udp", "sctp") for number in (80, 81) for f in FAMILIES]
+        table = Table(False).allow("n1", "x/a")
+        world.check(table, ends, has_reference=False, has_explain=False)
+    finally:
+        node.netns.sysctl({key: 1 for key in keys.values()})
+        for name in ("n1", "n2"):
+            world.prober.remove(name)
