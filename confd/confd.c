@@ -282,6 +282,9 @@ on_tick(uv_timer_t *timer)
         footprint_shrink();
         confd->is_shrunk = true;
     }
+    if (confd->feed && !confd->is_in_sync) {
+        health_report(confd->health, "config", false, true, feed_waits_for(confd->feed));
+    }
     if (!bird_client_is_connected(confd->bird)) {
         loader_retry(confd->loader);
         return;

@@ -174,7 +174,7 @@ static bool
 is_dataplane_ready(const struct felix *felix, const char **ret_reason)
 {
     if (!felix->is_in_sync) {
-        *ret_reason = "the first complete list from the API has not arrived";
+        *ret_reason = felix->feed ? feed_waits_for(felix->feed) : "the API has not been asked yet";
     } else if (!felix_is_dataplane_good(felix)) {
         *ret_reason = felix->last_error[0] ? felix->last_error : "not programmed yet";
     } else if (!tables_are_kept(felix)) {

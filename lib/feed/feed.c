@@ -24,6 +24,9 @@ LOG_MODULE("feed");
 
 #define NAME_LEN_MAX 253
 #define GET_DEADLINE_MS 10000
+#define FORBIDDEN 403
+#define NAMED_MAX 3 /* kinds in one sentence */
+#define RBAC_FILE "deploy/canal.yaml"
 
 /* An object whose last version did not decode. */
 struct rejected {
@@ -47,6 +50,8 @@ struct shelf {
     uint64_t list_due_ms; /* loop time of a list because of such an object; 0: none */
     unsigned n_nameless;  /* lists on end that had one */
     bool is_absent;
+    bool is_forbidden;     /* the last answer was 403 */
+    struct str trouble;    /* what was last told, while the first list has not come */
     struct table *rejects; /* key → struct rejected */
     struct table *issues;  /* key → hash of what was last logged about it */
 };
@@ -60,6 +65,7 @@ struct feed {
     void *owner;
     bool is_in_sync;
     struct str pruned; /* scratch */
+    struct str waits;  /* of feed_waits_for() */
     uv_timer_t retry;
     struct shelf *get_shelf; /* of the GET under way; NULL: none */
     char *get_key;
@@ -408,9 +414,20 @@ on_list_begin(void *owner, bool is_rollback)
     }
 }
 
+/* For feed_waits_for(). */
+static void
+note_trouble(struct shelf *shelf, const char *text)
+{
+    if (!shelf->is_in_sync) {
+        str_clear(&shelf->trouble);
+        str_add(&shelf->trouble, text);
+    }
+}
+
 static void
 reject_nameless(struct shelf *shelf, const struct err *err)
 {
+    note_trouble(shelf, err->text);
     count(shelf->feed->rejected_total, shelf);
     log_warn_every(60, "%s (no name): %s; rejected, nothing is removed before a better list",
                    shelf->ops->name, err->text);
@@ -478,6 +495,7 @@ note_in_sync(struct shelf *shelf)
     struct feed *feed = shelf->feed;
 
     shelf->is_in_sync = true;
+    str_done(&shelf->trouble);
     for (size_t i = 0; i < feed->n_shelves; i++) {
         if (!feed->shelves[i].is_in_sync) {
             return;
@@ -522,6 +540,10 @@ on_list_end(void *owner)
     shelf->is_listing = false;
     shelf->is_rollback = false;
     shelf->is_absent = false;
+    if (shelf->is_forbidden) {
+        log_info("%s: the API allows to list it now", shelf->ops->name);
+        shelf->is_forbidden = false;
+    }
     if (shelf->has_nameless) {
         list_soon(shelf); /* what is missing may be what closes: not in sync by this one */
         return;
@@ -545,6 +567,19 @@ on_absent(void *owner)
     note_in_sync(shelf);
 }
 
+/* A new version of Canal may read a kind which the ClusterRole of an older one does not name. */
+static void
+on_forbidden(struct shelf *shelf, const struct err *err)
+{
+    if (!shelf->is_forbidden) {
+        log_error("%s: %s; %s until the ClusterRole of this version is applied (" RBAC_FILE
+                  "), asked for again",
+                  shelf->ops->name, err->text,
+                  shelf->is_in_sync ? "its last state stays" : "this node is left as it is");
+    }
+    shelf->is_forbidden = true;
+}
+
 static void
 on_trouble(void *owner, const struct err *err, uint64_t retry_ms)
 {
@@ -553,6 +588,11 @@ on_trouble(void *owner, const struct err *err, uint64_t retry_ms)
     count(shelf->feed->troubles_total, shelf);
     if (shelf->is_absent) {
         return; /* said once already */
+    }
+    note_trouble(shelf, err->text);
+    if (err->code == FORBIDDEN) {
+        on_forbidden(shelf, err);
+        return;
     }
     log_warn_every(10, "%s; the last state stays, again in %llu ms", err->text,
                    (unsigned long long)retry_ms);
@@ -623,6 +663,62 @@ feed_is_in_sync(const struct feed *feed)
     return feed->is_in_sync;
 }
 
+/* "Node, Pod, Tier and 5 others"; false when there is none. */
+static bool
+add_waiting_kinds(const struct feed *feed, bool is_forbidden, struct str *text)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < feed->n_shelves; i++) {
+        const struct shelf *shelf = &feed->shelves[i];
+        if (shelf->is_in_sync || shelf->is_forbidden != is_forbidden) {
+            continue;
+        }
+        if (n < NAMED_MAX) {
+            str_addf(text, "%s%s", n > 0 ? ", " : "", shelf->ops->name);
+        }
+        n++;
+    }
+    if (n > NAMED_MAX) {
+        str_addf(text, " and %zu others", n - NAMED_MAX);
+    }
+    return n > 0;
+}
+
+static const char *
+first_trouble(const struct feed *feed)
+{
+    for (size_t i = 0; i < feed->n_shelves; i++) {
+        const struct shelf *shelf = &feed->shelves[i];
+        if (!shelf->is_in_sync && !shelf->is_forbidden && shelf->trouble.len > 0) {
+            return shelf->trouble.text;
+        }
+    }
+    return NULL;
+}
+
+const char *
+feed_waits_for(struct feed *feed)
+{
+    AUTO(str) struct str forbidden = STR_INIT;
+    AUTO(str) struct str pending = STR_INIT;
+    const char *trouble = first_trouble(feed);
+
+    str_clear(&feed->waits);
+    if (add_waiting_kinds(feed, true, &forbidden)) {
+        str_addf(&feed->waits,
+                 "the API forbids to list %s; apply the ClusterRole of this version (" RBAC_FILE
+                 ")",
+                 forbidden.text);
+    }
+    if (add_waiting_kinds(feed, false, &pending)) {
+        str_addf(&feed->waits, "%sthe first complete list of %s has not arrived%s%s",
+                 feed->waits.len > 0 ? "; " : "", pending.text, trouble ? ": " : "",
+                 trouble ? trouble : "");
+    }
+    return str_text(&feed->waits);
+}
+
 uint64_t
 feed_version(const struct feed *feed)
 {
@@ -667,6 +763,7 @@ on_closed(uv_handle_t *handle)
 
     free(feed->shelves);
     str_done(&feed->pruned);
+    str_done(&feed->waits);
     free(feed->get_key);
     free(feed);
 }
@@ -684,6 +781,7 @@ feed_free(struct feed *feed)
         table_free(shelf->rejects, free);
         table_free(shelf->issues, NULL);
         free(shelf->path);
+        str_done(&shelf->trouble);
     }
     uv_close((uv_handle_t *)&feed->retry, on_closed);
 }

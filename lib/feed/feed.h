@@ -25,6 +25,9 @@ struct feed *feed_new(struct kube *kube, struct store *store, const struct feed_
                       size_t n_specs, void (*in_sync)(void *owner), void *owner);
 void feed_start(struct feed *feed);
 bool feed_is_in_sync(const struct feed *feed);
+/* Which kinds are not in sync, why as far as is known, and what to do about it, for people; "" when
+ * in sync. Borrowed until the next call. */
+const char *feed_waits_for(struct feed *feed);
 /* Every change up to this resourceVersion is in the store: the smallest of all kinds', so on a
  * quiet cluster it moves with the API's bookmarks (once a minute). 0: not known, a list is under
  * way. */

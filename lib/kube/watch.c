@@ -180,6 +180,7 @@ reason_of(const struct kube_watch *watch, const struct kube_answer *answer, cons
         }
     }
     (void)err_wrap(&err, "%s %s", doing, watch->path);
+    err.code = answer->status;
     return err;
 }
 

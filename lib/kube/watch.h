@@ -43,7 +43,8 @@ struct kube_watch_ops {
     void (*list_end)(void *owner);
     /* The API does not serve this collection (404). Repeated with every retry. */
     void (*absent)(void *owner);
-    /* Something failed and is tried again in 'retry_ms'. */
+    /* Something failed and is tried again in 'retry_ms'. err->code is the HTTP status; 0: there was
+     * no answer. */
     void (*trouble)(void *owner, const struct err *err, uint64_t retry_ms);
 };
 

@@ -243,3 +243,19 @@ def test_confd_ends_when_it_is_told_to_and_bird_goes_on(cluster):
     assert a2.confd.stop() == 0
     assert "ending" in a2.log()
     assert a2.bgp_established(4)
+
+
+def test_a_kind_the_role_does_not_name_is_named_with_what_to_do(cluster):
+    node = cluster.node("a1")
+    settled(cluster)
+    before = node.bird_conf.read_text()
+    node.confd.kill9()
+    cluster.api.client.faults({"match": {"verb": "list", "resource": "bgppeers"}, "action": "status", "code": 403})
+    try:
+        node.confd.start()
+        wait_for(lambda: "the API forbids to list BGPPeer; apply the ClusterRole" in node.http_get(9092, "/readiness")[1],
+                 20, "the kind and the advice")
+        assert node.bird_conf.read_text() == before
+    finally:
+        cluster.api.client.clear_faults()
+    wait_for(lambda: node.http_get(9092, "/readiness")[0] == 200, 60, "confd to be ready")

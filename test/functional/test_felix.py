@@ -426,6 +426,31 @@ def test_kill_and_restart_lose_no_packet_and_change_nothing(node):
     assert node.snapshot() == before
 
 
+def test_a_kind_the_role_does_not_name_is_named_with_what_to_do(node):
+    """A new image with the ClusterRole of an older version: the node goes on, and people are told."""
+    one = node.add_felix_pod("one", 5)
+    before = node.snapshot()
+    client = node.lab.api.client
+    node.felix.kill9()
+    client.faults(*({"match": {"verb": "list", "resource": kind}, "action": "status", "code": 403}
+                    for kind in ("tiers", "hostendpoints")))
+    try:
+        node.start_canal()
+        advice = "the API forbids to list Tier, HostEndpoint; apply the ClusterRole of this version (deploy/canal.yaml)"
+        wait_for(lambda: f"dataplane: not ready: {advice}\n" in node.readiness()[1], 20,
+                 lambda: f"the kinds and the advice: {node.readiness()}")
+        status = node.felix_request({"op": "status"})
+        assert status["reason"] == advice and "limited" not in status
+        said = [line for line in node.log().splitlines() if "Tier: list /apis/" in line]
+        assert "403" in said[-1] and "deploy/canal.yaml" in said[-1] and "error" in said[-1]
+        assert node.snapshot() == before and node.is_programmed(one)
+    finally:
+        client.clear_faults()
+    node.wait_ready(60)
+    assert "Tier: the API allows to list it now" in node.log()
+    node.clear_pods()
+
+
 def test_started_while_the_api_is_down_it_leaves_the_kernel_and_still_adds_pods(node):
     one = node.add_felix_pod("one", 5)
     before = node.snapshot()
