@@ -16,6 +16,7 @@
 #include "lib/base/file.h"
 #include "lib/base/footprint.h"
 #include "lib/base/log.h"
+#include "lib/base/table.h"
 #include "lib/model/pod.h"
 
 LOG_MODULE("felix");
@@ -38,6 +39,8 @@ note_pod(struct felix *felix, const struct change *change)
     people_note_pod(felix->people, change);
     if (was_local || is_local) {
         workloads_note_pod(felix->workloads, was_local ? was : now, is_local ? now : NULL);
+        felix->sources_dirty |=
+            sources_note_pod(felix->sources, was_local ? was : NULL, is_local ? now : NULL);
     }
 }
 
@@ -268,6 +271,7 @@ calculate_settings(struct felix *felix)
         people_tick(felix->people); /* before rules tell */
     }
     felix->rules_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
+    felix->sources_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
     felix->pools_dirty |= (news.effects & (FELIX_CHANGES_SETS | FELIX_CHANGES_NODE)) != 0;
     if (news.effects & FELIX_CHANGES_SETS) {
         felix_want_external_nodes(felix, felix->settings->external_nodes);
@@ -352,6 +356,24 @@ calculate_pools(struct felix *felix)
         felix_want_prefixes(felix->all_pools[i], &felix->pools.all, family_of(i));
         felix_want_prefixes(felix->masq_pools[i], &felix->pools.masquerade, family_of(i));
     }
+}
+
+static void
+calculate_sources(struct felix *felix)
+{
+    pod_source_vec list = VEC_INIT;
+    struct table *loose = table_new();
+
+    felix->sources_dirty = false;
+    sources_list(felix->sources, &list);
+    policies_sources(felix->policies, list.items, list.n);
+    VEC_FOREACH (&list, source) {
+        if (felix->settings->source_spoofing == 1) {
+            table_put(loose, source->ifname, felix);
+        }
+    }
+    endpoints_loosen(felix->endpoints, loose);
+    VEC_DONE(&list);
 }
 
 static uint32_t
@@ -539,6 +561,9 @@ felix_flush(void *owner)
     }
     if (felix->rules_dirty) {
         tables_configure(felix);
+    }
+    if (felix->sources_dirty) {
+        calculate_sources(felix);
     }
     felix_apply_endpoints(felix);
     if (links) {

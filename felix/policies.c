@@ -428,6 +428,12 @@ policies_configure(struct policies *policies, const struct static_rules_config *
 }
 
 void
+policies_sources(struct policies *policies, const struct pod_source *sources, size_t n)
+{
+    wanted_chains_sources(policies->chains, sources, n);
+}
+
+void
 policies_flush(struct policies *policies)
 {
     policy_state_flush(policies->state);

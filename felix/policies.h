@@ -52,6 +52,8 @@ void policies_interfaces(struct policies *policies, const struct policy_interfac
 /* Everything that is rendered depends on it; 'config' and its parts are borrowed until the next
  * call. config->policy is not NULL; its has_host_endpoints is filled in here. */
 void policies_configure(struct policies *policies, const struct static_rules_config *config);
+/* Sources of pods besides their own addresses, all of them. */
+void policies_sources(struct policies *policies, const struct pod_source *sources, size_t n);
 /* Whether open connections that policy takes away are ended. */
 void policies_set_revoking(struct policies *policies, bool is_on);
 

@@ -88,6 +88,7 @@ fill_policy(struct rules_config *config, const struct felix_settings *settings)
         .service_loop = loop[settings->service_loop],
         .service_nets = config->service_nets.items,
         .n_service_nets = config->service_nets.n,
+        .allows_sources = settings->source_spoofing == 1,
         .keeps_invalid = settings->keeps_invalid,
         .allows_ipip_from_pods = settings->allows_ipip_from_pods,
         .allows_vxlan_from_pods = settings->allows_vxlan_from_pods,

@@ -174,6 +174,7 @@ static const char *const loop_actions[] = {"Drop", "Reject", "Disabled", NULL};
 static const char *const exclusions[] = {"IPPoolsOnly", "IPPoolsAndHostIPs", NULL};
 static const char *const ipip[] = {"auto", "true", "false", NULL};
 static const char *const cluster_routes[] = {"Disabled", NULL};
+static const char *const spoofing[] = {"Disabled", "Any", NULL};
 static const char *const networking[] = {"bird", "none", NULL};
 static const char *const formats[] = {"text", "json", NULL};
 
@@ -523,6 +524,15 @@ static const struct setting rows[] = {
      .effect = FELIX_CHANGES_RULES,
      .help = "What becomes of packets to a service address that no service has; the addresses are "
              "those of the BGPConfiguration."},
+    {.name = "WorkloadSourceSpoofing",
+     .env = "FELIX_WORKLOADSOURCESPOOFING",
+     .type = SETTING_CHOICE,
+     AT(source_spoofing),
+     .initial = "Disabled",
+     .choices = spoofing,
+     .effect = FELIX_CHANGES_RULES,
+     .help = "Any: pods may send from networks that their annotation "
+             "cni.projectcalico.org/allowedSourcePrefixes lists, whoever else has them."},
     {.name = "AllowIPIPPacketsFromWorkloads",
      .env = "FELIX_ALLOWIPIPPACKETSFROMWORKLOADS",
      .type = SETTING_BOOL,

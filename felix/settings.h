@@ -70,6 +70,7 @@ struct felix_settings {
     char *log_limit; /* "10/minute", "none" or "" */
     uint32_t log_burst;
     char *failsafe_in, *failsafe_out; /* for failsafe_ports_parse() */
+    unsigned source_spoofing;         /* 0 off, 1 any */
     bool keeps_invalid;
     unsigned service_loop; /* 0 drop, 1 reject, 2 nothing is done */
     bool allows_ipip_from_pods, allows_vxlan_from_pods;

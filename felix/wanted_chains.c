@@ -19,6 +19,7 @@ enum piece_kind {
     PIECE_ENDPOINT,
     PIECE_STATIC,        /* what depends on settings only */
     PIECE_HOST_DISPATCH, /* of the host's own interfaces, written whole */
+    PIECE_SOURCES,       /* of pods besides their own addresses, written whole */
     PIECE_IPVS_DISPATCH, /* of pods by their addresses, written whole */
 };
 
@@ -42,7 +43,8 @@ struct wanted_chains {
     VEC(struct piece *) dirty;
     struct dispatch *dispatch;
     size_t n_hosts; /* host endpoints */
-    struct piece fixed, host_dispatch, ipvs_dispatch;
+    struct piece fixed, host_dispatch, ipvs_dispatch, sources;
+    VEC(struct pod_source) pod_sources;
     wanted_chains_lookup *lookup;
     void *lookup_owner;
 };
@@ -57,6 +59,7 @@ wanted_chains_new(const char *workload_prefix, wanted_chains_lookup *lookup, voi
     chains->fixed.kind = PIECE_STATIC;
     chains->host_dispatch.kind = PIECE_HOST_DISPATCH;
     chains->ipvs_dispatch.kind = PIECE_IPVS_DISPATCH;
+    chains->sources.kind = PIECE_SOURCES;
     chains->lookup = lookup;
     chains->lookup_owner = owner;
     return chains;
@@ -81,6 +84,8 @@ wanted_chains_free(struct wanted_chains *chains)
         VEC_DONE(&chains->fixed.written);
         VEC_DONE(&chains->host_dispatch.written);
         VEC_DONE(&chains->ipvs_dispatch.written);
+        VEC_DONE(&chains->sources.written);
+        VEC_DONE(&chains->pod_sources);
         free(chains);
     }
 }
@@ -185,6 +190,17 @@ wanted_chains_configure(struct wanted_chains *chains, const struct static_rules_
     make_dirty(chains, &chains->fixed);
     make_dirty(chains, &chains->host_dispatch);
     make_dirty(chains, &chains->ipvs_dispatch);
+    make_dirty(chains, &chains->sources);
+}
+
+void
+wanted_chains_sources(struct wanted_chains *chains, const struct pod_source *sources, size_t n)
+{
+    chains->pod_sources.n = 0;
+    for (size_t i = 0; i < n; i++) {
+        VEC_PUSH(&chains->pod_sources, sources[i]);
+    }
+    make_dirty(chains, &chains->sources);
 }
 
 /* ---- rendering --------------------------------------------------------------------------------
@@ -276,6 +292,10 @@ render_piece(const struct rendering *rendering, uint8_t family, const struct pie
         break;
     case PIECE_STATIC:
         static_rules(&rendering->config, family, set);
+        break;
+    case PIECE_SOURCES:
+        source_rules(&rendering->policy, family, rendering->chains->pod_sources.items,
+                     rendering->chains->pod_sources.n, set);
         break;
     case PIECE_HOST_DISPATCH:
         render_host_dispatch(rendering, set);

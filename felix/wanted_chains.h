@@ -24,6 +24,9 @@ void wanted_chains_endpoint(struct wanted_chains *chains, const struct policy_en
                             bool is_active);
 /* What lookup() answers is another now. */
 void wanted_chains_addresses_changed(struct wanted_chains *chains);
+/* All of them; see source_rules(). */
+void wanted_chains_sources(struct wanted_chains *chains, const struct pod_source *sources,
+                           size_t n);
 /* Everything is rendered again; 'config' is borrowed until the next call. */
 void wanted_chains_configure(struct wanted_chains *chains,
                              const struct static_rules_config *config);

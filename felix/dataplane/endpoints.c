@@ -24,11 +24,13 @@ struct endpoint {
     int index;               /* 0: there is no such link now */
     bool is_dirty;
     bool is_programmed; /* routes and settings */
+    bool is_loose, was_loose;
 };
 
 struct endpoints {
     struct endpoints_spec spec;
     struct table *by_name;
+    struct table *loose;     /* see endpoints_loosen(); NULL: none yet */
     VEC(struct route) stale; /* to delete */
     bool any_dirty;
     bool is_source_refused; /* by the kernel: routes go without it until it is configured anew */
@@ -61,6 +63,7 @@ endpoints_free(struct endpoints *endpoints)
 {
     if (endpoints) {
         table_free(endpoints->by_name, endpoint_free);
+        table_free(endpoints->loose, NULL);
         VEC_DONE(&endpoints->stale);
         free(endpoints);
     }
@@ -213,6 +216,7 @@ endpoints_put(struct endpoints *endpoints, const char *ifname, const struct pref
     if (!endpoint) {
         endpoint = NEW(struct endpoint);
         snprintf(endpoint->ifname, sizeof endpoint->ifname, "%s", ifname);
+        endpoint->is_loose = endpoints->loose && table_get(endpoints->loose, ifname);
         table_put(endpoints->by_name, ifname, endpoint);
     }
     if (endpoint->index == 0) {
@@ -250,6 +254,21 @@ endpoints_remove(struct endpoints *endpoints, const char *ifname)
         give_back(endpoints, endpoint->ips[i]);
     }
     endpoint_free(endpoint);
+}
+
+void
+endpoints_loosen(struct endpoints *endpoints, struct table *ifnames)
+{
+    table_free(endpoints->loose, NULL);
+    endpoints->loose = ifnames;
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        struct endpoint *endpoint = table_value(entry);
+        bool is_loose = table_get(ifnames, endpoint->ifname) != NULL;
+        if (is_loose != endpoint->is_loose) {
+            endpoint->is_loose = is_loose;
+            make_dirty(endpoints, endpoint);
+        }
+    }
 }
 
 size_t
@@ -346,6 +365,11 @@ program(struct endpoints *endpoints, struct endpoint *endpoint, struct err *err)
         return err_wrap(err, "interface %s", endpoint->ifname);
     }
     endpoints->n_repaired += was_programmed && changed;
+    if ((endpoint->is_loose || endpoint->was_loose) &&
+        !sysctl_source_check(endpoint->ifname, !endpoint->is_loose, err)) {
+        return err_wrap(err, "interface %s", endpoint->ifname);
+    }
+    endpoint->was_loose = endpoint->is_loose;
     for (size_t i = 0; i < endpoint->n_ips && !endpoints->spec.routes.are_left; i++) {
         struct route route = route_to(endpoints, endpoint, &endpoint->ips[i]);
         if (!set_of(endpoints, &endpoint->ips[i])) {

@@ -8,6 +8,7 @@
 #include "lib/netlink/netlink.h"
 
 struct endpoints;
+struct table;
 
 /* What may change while endpoints are there. */
 struct endpoint_routes {
@@ -35,6 +36,9 @@ void endpoints_configure(struct endpoints *endpoints, const struct endpoint_rout
 void endpoints_put(struct endpoints *endpoints, const char *ifname, const struct prefix *ips,
                    size_t n);
 void endpoints_remove(struct endpoints *endpoints, const char *ifname);
+/* On these interfaces (the keys; the table becomes ours) the kernel does not look at the way back
+ * to a packet's source, of which the rules say what it may be. */
+void endpoints_loosen(struct endpoints *endpoints, struct table *ifnames);
 size_t endpoints_count(const struct endpoints *endpoints);
 
 /* Notifications. */

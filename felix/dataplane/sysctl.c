@@ -84,6 +84,21 @@ sysctl_workload(const char *ifname, bool ipv6, bool *ret_changed, struct err *er
 }
 
 bool
+sysctl_source_check(const char *ifname, bool is_on, struct err *err)
+{
+    AUTO(str) struct str value = STR_INIT;
+    char path[PATH_ROOM];
+
+    if (is_on && !file_read("/proc/sys/net/ipv4/conf/default/rp_filter", 64, &value, err)) {
+        return false;
+    }
+    char text[16];
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(str_text(&value), "\n"), str_text(&value));
+    snprintf(path, sizeof path, "/proc/sys/net/ipv4/conf/%s/rp_filter", ifname);
+    return sysctl_ensure(path, is_on ? text : "0", NULL, err);
+}
+
+bool
 sysctl_neighbour_room(const char *family, uint64_t *ret_room)
 {
     AUTO(str) struct str text = STR_INIT;

@@ -81,6 +81,7 @@ struct policy_rules_config {
     enum rules_action service_loop;    /* DROP, REJECT or RETURN: ServiceLoopPrevention */
     const struct prefix *service_nets; /* of both families: cluster, external, load balancer */
     size_t n_service_nets;
+    bool allows_sources;           /* WorkloadSourceSpoofing: pods' own lists count */
     bool keeps_invalid;            /* DisableConntrackInvalidCheck */
     bool allows_ipip_from_pods;    /* AllowIPIPPacketsFromWorkloads */
     bool allows_vxlan_from_pods;   /* AllowVXLANPacketsFromWorkloads */

@@ -13,6 +13,8 @@
 #include "felix/rules/names.h"
 #include "lib/base/str.h"
 
+#define SOURCES_CHAIN "cali-rpf-skip"
+
 static void
 anti_spoofing(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
 {
@@ -31,8 +33,30 @@ anti_spoofing(const struct static_rules_config *config, uint8_t family, struct r
         chain_add(chain, "-s ::/128 -p ipv6-icmp -j RETURN");
     }
     chain_add(chain, "-m set --match-set cali%u0" SET_WORKLOADS " src,src -j RETURN", family);
+    if (config->policy && config->policy->allows_sources) {
+        chain_add(chain, "-g " SOURCES_CHAIN);
+    }
     chain_add(chain, "-j DROP");
     ruleset_hook(set, &hook);
+}
+
+void
+source_rules(const struct policy_rules_config *config, uint8_t family,
+             const struct pod_source *sources, size_t n, struct ruleset *set)
+{
+    if (!config->allows_sources) {
+        return;
+    }
+    struct chain *chain = ruleset_chain(set, "raw", SOURCES_CHAIN);
+    for (size_t i = 0; i < n; i++) {
+        char text[PREFIX_TEXT_MAX];
+        if (sources[i].net.ip.family == family && rules_ifname_is_usable(sources[i].ifname)) {
+            /* It was gone to: this goes on behind anti-spoofing. */
+            chain_add(chain, "-i %s -s %s -j RETURN", sources[i].ifname,
+                      prefix_format(&sources[i].net, text));
+        }
+    }
+    chain_add(chain, "-j DROP");
 }
 
 /* What is addressed to the node, or comes from it: IPIP, then policy. */

@@ -26,5 +26,13 @@ struct static_rules_config {
     const struct policy_rules_config *policy;
 };
 
+/* The end of anti-spoofing where config->policy->allows_sources: sources that pods have besides
+ * their own addresses, written whole. */
+struct pod_source {
+    char ifname[16];
+    struct prefix net;
+};
+void source_rules(const struct policy_rules_config *config, uint8_t family,
+                  const struct pod_source *sources, size_t n, struct ruleset *set);
 /* Adds to 'set' what family 4 or 6 needs. */
 void static_rules(const struct static_rules_config *config, uint8_t family, struct ruleset *set);

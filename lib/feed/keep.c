@@ -4,6 +4,7 @@
 static const struct json_keep pod_annotations[] = {
     JSON_KEEP("cni.projectcalico.org/podIPs", NULL),
     JSON_KEEP("cni.projectcalico.org/podIP", NULL),
+    JSON_KEEP("cni.projectcalico.org/allowedSourcePrefixes", NULL),
     JSON_KEEP_END,
 };
 static const struct json_keep pod_metadata[] = {

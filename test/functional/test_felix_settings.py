@@ -1,6 +1,9 @@
 """Settings of canal-felix that change while it runs, and those that wait for a start; seen in the kernel."""
 
 import json
+import select
+import socket
+from pathlib import Path
 
 import pytest
 
@@ -292,3 +295,57 @@ def test_a_file_says_that_a_pod_is_in_place(node):
     finally:
         node.settings = {}
         node.restart_felix()
+
+
+SPOOFED = {4: "198.51.100.9", 6: "2001:db8::9"}
+
+
+class Spoofer:
+    """Sends from addresses that are not the pod's, and says what arrives."""
+
+    def __init__(self, sender, receiver):
+        sender.netns.ip(f"address add {SPOOFED[4]}/32 dev lo", f"address add {SPOOFED[6]}/128 dev lo nodad")
+        self.ends = {}
+        for family, kind in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+            ear = receiver.netns.socket(kind, socket.SOCK_DGRAM)
+            ear.bind((receiver.ip(family), 9))
+            ear.setblocking(False)
+            mouth = sender.netns.socket(kind, socket.SOCK_DGRAM)
+            mouth.bind((SPOOFED[family], 0))
+            self.ends[family] = (mouth, ear, receiver.ip(family))
+
+    def passes(self, family):
+        mouth, ear, target = self.ends[family]
+        mouth.sendto(b"x", (target, 9))
+        readable, _, _ = select.select([ear], [], [], 0.1)
+        return bool(readable) and bool(ear.recv(8))
+
+
+def test_25_pods_send_from_what_their_annotation_lists_while_that_is_allowed(node):
+    one, two = node.add_felix_pod("one", 5), node.add_felix_pod("two", 6)
+    wait_for(lambda: node.is_programmed(one) and node.is_programmed(two), 10, "both")
+    spoofer = Spoofer(one, two)
+
+    def allow(*nets):
+        node.lab.api.client.patch("Pod", "one", {"metadata": {"annotations": {
+            "cni.projectcalico.org/allowedSourcePrefixes": json.dumps(nets)}}}, "default")
+
+    def source_check():
+        return node.sysctl_of(one, "ipv4", "rp_filter")
+
+    with node.netns.entered():
+        default = Path("/proc/sys/net/ipv4/conf/default/rp_filter").read_text().strip()
+        Path(f"/proc/sys/net/ipv4/conf/{one.host_ifname}/rp_filter").write_text("1")
+    assert not spoofer.passes(4) and not spoofer.passes(6)
+    allow("198.51.100.0/24")
+    stays(lambda: not spoofer.passes(4), 1, "the annotation alone")
+    configure(node, workloadSourceSpoofing="Any")
+    wait_for(lambda: spoofer.passes(4), 10, node.felix.tail)
+    assert not spoofer.passes(6) and source_check() == "0"
+    allow("2001:db8::/32", "nonsense")
+    wait_for(lambda: spoofer.passes(6) and not spoofer.passes(4), 10, node.felix.tail)
+    assert "allowedSourcePrefixes: 'nonsense'" in node.log()
+    allow("0.0.0.0/0")
+    wait_for(lambda: spoofer.passes(4), 10, node.felix.tail)
+    configure(node)
+    wait_for(lambda: not spoofer.passes(4) and source_check() == default, 10, node.felix.tail)

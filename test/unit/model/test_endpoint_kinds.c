@@ -152,6 +152,35 @@ a_terminating_pod_stays_until_its_addresses_are_given_back(void **state)
 }
 
 static void
+a_pod_lists_the_sources_it_asks_for(void **state)
+{
+    struct prefix nets[POD_SOURCES_MAX];
+    char text[PREFIX_TEXT_MAX];
+    struct pod *pod =
+        accepts(KIND_POD, POD(",'annotations':{'cni.projectcalico.org/allowedSourcePrefixes':"
+                              "'[\\'8.8.8.8\\', \\'1.1.1.7/24\\',\\'fd00::/8\\',\\'x\\',7]'}",
+                              "", ""));
+
+    (void)state;
+    issue_says("annotation cni.projectcalico.org/allowedSourcePrefixes: 'x'");
+    assert_string_equal(pod->allowed_sources, "8.8.8.8/32,1.1.1.0/24,fd00::/8");
+    assert_int_equal(pod_allowed_sources(pod, nets), 3);
+    assert_string_equal(prefix_format(&nets[1], text), "1.1.1.0/24");
+    pod_free(pod);
+    static const char *const bad[] = {"{}", "[", "8.8.8.8/32", "['1.1.1.1']x", "[]", "7"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        AUTO(str) struct str json = STR_INIT;
+        str_addf(&json,
+                 POD(",'annotations':{'cni.projectcalico.org/allowedSourcePrefixes':'%s'}", "", ""),
+                 bad[i][0] == '[' && bad[i][1] == '\'' ? "[\\'1.1.1.1\\']x" : bad[i]);
+        pod = accepts(KIND_POD, json.text);
+        assert_null(pod->allowed_sources);
+        assert_int_equal(pod_allowed_sources(pod, nets), 0);
+        pod_free(pod);
+    }
+}
+
+static void
 pods_that_are_alike_share_what_they_have_in_common(void **state)
 {
     const char *text = POD(",'labels':{'b':'2','a':'1'}",
@@ -470,6 +499,7 @@ main(void)
         cmocka_unit_test(bad_ports_of_a_pod_are_left_out_and_named),
         cmocka_unit_test(a_pod_cannot_pass_for_another_by_its_labels),
         cmocka_unit_test(a_terminating_pod_stays_until_its_addresses_are_given_back),
+        cmocka_unit_test(a_pod_lists_the_sources_it_asks_for),
         cmocka_unit_test(pods_that_are_alike_share_what_they_have_in_common),
         cmocka_unit_test(shared_values_survive_any_order_of_taking_and_dropping),
         cmocka_unit_test(namespaces_and_accounts_give_labels),
