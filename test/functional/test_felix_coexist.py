@@ -2,12 +2,12 @@
 before. Items 37, 39 and 43 of docs/PARITY.md. More writers are in test_felix_iptables_faults.py."""
 
 import contextlib
-import threading
 import time
 
 import pytest
 
 from lab import Stream, wait_for
+from lab.background import Background
 from lab.topology import OUTSIDE4, OUTSIDE6
 from policy.calico_node import CalicoNode
 from policy.kube_proxy import KubeProxy, Service
@@ -194,27 +194,16 @@ def test_43_node_ports_are_judged_by_the_clients_address(proxied):
             world.prober.remove(name)
 
 
-class Resyncs(threading.Thread):
+class Resyncs(Background):
     """Every proxy writes everything anew, over and over."""
 
     def __init__(self, proxies):
-        super().__init__(daemon=True)
-        self.proxies, self.stopping, self.n, self.error = proxies, threading.Event(), 0, None
+        super().__init__()
+        self.proxies = proxies
 
-    def run(self):
-        try:
-            while not self.stopping.is_set():
-                for proxy in self.proxies:
-                    proxy.sync()
-                self.n += 1
-        except Exception as error:  # pylint: disable=broad-except
-            self.error = error
-
-    def stop(self):
-        self.stopping.set()
-        self.join()
-        if self.error:
-            raise self.error
+    def step(self):
+        for proxy in self.proxies:
+            proxy.sync()
 
 
 def test_43_kube_proxy_writes_over_and_over_and_policy_stays(proxied):

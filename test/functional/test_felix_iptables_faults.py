@@ -10,7 +10,6 @@ import random
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 
 from felix_nodes import NO_REFRESH
 from lab import LabError, wait_for
+from lab.background import Background
 from policy.objects import ingress, labels, network_policy, peer
 from policy.tables import Table
 from policy.world import World
@@ -346,30 +346,19 @@ def test_a_reload_of_a_firewall_leaves_its_rules_and_brings_ours_back(world, nod
                     "-X FOREIGN", "COMMIT"], "--noflush")
 
 
-class Proxy(threading.Thread):
+class Proxy(Background):
     """Writes chains of its own all the time, as kube-proxy does while services change."""
 
     def __init__(self, world):
-        super().__init__(daemon=True)
-        self.world, self.stopping, self.n, self.error = world, threading.Event(), 0, None
+        super().__init__()
+        self.world = world
 
-    def run(self):
-        try:
-            while not self.stopping.is_set():
-                self.n += 1
-                restore(self.world, ["*nat", ":KUBE-SERVICES - [0:0]", ":KUBE-SVC-A - [0:0]",
-                                     "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 443 -j KUBE-SVC-A",
-                                     f"-A KUBE-SVC-A -p tcp -m tcp --dport {self.n % 60000 + 1} -j RETURN", "COMMIT",
-                                     "*filter", ":KUBE-FORWARD - [0:0]", "-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 "
-                                     "-j ACCEPT", "COMMIT"], "--noflush")
-        except Exception as error:  # pylint: disable=broad-except
-            self.error = error
-
-    def stop(self):
-        self.stopping.set()
-        self.join()
-        if self.error:
-            raise self.error
+    def step(self):
+        restore(self.world, ["*nat", ":KUBE-SERVICES - [0:0]", ":KUBE-SVC-A - [0:0]",
+                             "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 443 -j KUBE-SVC-A",
+                             f"-A KUBE-SVC-A -p tcp -m tcp --dport {self.n + 1} -j RETURN", "COMMIT",
+                             "*filter", ":KUBE-FORWARD - [0:0]", "-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 "
+                             "-j ACCEPT", "COMMIT"], "--noflush")
 
 
 def test_beside_a_writer_like_kube_proxy_nothing_is_lost_and_little_is_read(world, node):
@@ -388,7 +377,7 @@ def test_beside_a_writer_like_kube_proxy_nothing_is_lost_and_little_is_read(worl
     if world.backend == "nft":
         assert reads == 0, f"{reads} reads during {writes} writes of others"
     world.remove(*[another(i) for i in range(number)])
-    assert f"--dport {proxy.n % 60000 + 1} -j RETURN" in "\n".join(node.tables(4, world.backend)), "theirs is theirs"
+    assert f"--dport {proxy.n} -j RETURN" in "\n".join(node.tables(4, world.backend)), "theirs is theirs"
     wait_for(lambda: is_as_before(world), 10, "our rules")
     restore(world, ["*nat", "-F KUBE-SERVICES", "-F KUBE-SVC-A", "-X KUBE-SERVICES", "-X KUBE-SVC-A", "COMMIT",
                     "*filter", "-F KUBE-FORWARD", "-X KUBE-FORWARD", "COMMIT"], "--noflush")

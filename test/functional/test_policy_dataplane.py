@@ -2,16 +2,17 @@
 gone or felix is killed. Items of docs/PARITY.md in the names; faults of iptables are in
 test_felix_iptables_faults.py."""
 
+import contextlib
 import random
 import socket
 import struct
-import threading
 import time
 
 import pytest
 
 from felix_nodes import REFRESH, stays
 from lab import Stream, wait_for
+from lab.background import Background
 from lab.packets import SO_RCVBUFFORCE
 from policy.flows import CLIENT, SERVER, OpenFlows
 from policy.objects import (calico_policy, egress, global_policy, ingress, labels, network_policy, network_set, peer, port,
@@ -164,29 +165,25 @@ def test_another_mark_mask_opens_nothing_and_cuts_nothing(world):
 
 
 # ---- the first packet of a pod
-class Eager(threading.Thread):
+class Eager(Background):
     """Sends numbered UDP packets from a namespace as fast as it may, from before it has an address on."""
 
     def __init__(self, netns, targets, port_number):
-        super().__init__(daemon=True)
+        super().__init__()
         self.sockets = {t: netns.socket(socket.AF_INET6 if ":" in t else socket.AF_INET, socket.SOCK_DGRAM)
                         for t in targets}
-        self.port, self.stopping = port_number, threading.Event()
+        self.port = port_number
         self.sent = {t: 0 for t in targets}
 
-    def run(self):
-        while not self.stopping.is_set():
-            for target, s in self.sockets.items():
-                try:
-                    s.sendto(struct.pack("!Q", self.sent[target]), (target, self.port))
-                    self.sent[target] += 1
-                except OSError:
-                    pass
-            time.sleep(0.0005)
+    def step(self):
+        for target, s in self.sockets.items():
+            with contextlib.suppress(OSError):
+                s.sendto(struct.pack("!Q", self.sent[target]), (target, self.port))
+                self.sent[target] += 1
+        self.pause(0.0005)
 
     def stop(self):
-        self.stopping.set()
-        self.join()
+        super().stop()
         for s in self.sockets.values():
             s.close()
 
@@ -389,23 +386,13 @@ def test_44_faults_of_the_api_end_in_the_same_state(world):
 
 
 # ---- killed at random points
-class Churn(threading.Thread):
+class Churn(Background):
     """Changes policies, labels and sets all the time; none of it opens what the test's own policy denies."""
 
     def __init__(self, world, seed):
-        super().__init__(daemon=True)
+        super().__init__()
         self.client = type(world.client)(world.client.target)
-        self.random, self.stopping, self.steps = random.Random(seed), threading.Event(), 0
-        self.error = None
-
-    def run(self):
-        try:
-            while not self.stopping.is_set():
-                self.step()
-                self.steps += 1
-                time.sleep(0.004)
-        except Exception as error:  # pylint: disable=broad-except
-            self.error = error
+        self.random = random.Random(seed)
 
     def step(self):
         pick = self.random
@@ -423,16 +410,19 @@ class Churn(threading.Thread):
         else:
             self.client.apply(network_set("x", "churn", [f"10.77.{number}.{i}/32" for i in range(pick.randrange(50))],
                                           number=str(number)))
+        self.pause(0.004)
 
     def stop(self):
-        self.stopping.set()
-        self.join()
+        try:
+            super().stop()
+        finally:
+            self.tidy()
+
+    def tidy(self):
         self.client.delete("NetworkSet", "churn", "x", missing_ok=True)
         for number in range(6):
             self.client.delete("networkpolicies.crd.projectcalico.org", f"churn-{number}", "x", missing_ok=True)
         self.client.close()
-        if self.error:
-            raise self.error
 
 
 KILLS = {"nft": 200, "legacy": 100}
@@ -461,7 +451,8 @@ def test_killed_hundreds_of_times_under_churn_felix_never_lets_a_denied_packet_p
         node.wait_ready()
         world.settle(30)
         flows = stream.stop()
-    print(f"{KILLS[world.backend]} kills in {seconds:.1f} s, {synced} of them in sync, {churn.steps} changes, {sum(f.sent for f in flows)} packets")
+    print(f"{KILLS[world.backend]} kills in {seconds:.1f} s, {synced} of them in sync, {churn.n} changes, "
+          f"{sum(f.sent for f in flows)} packets")
     for flow in flows:
         if flow.name in denied:
             assert not flow.seen, f"{flow.name}: {len(flow.seen)} denied packets passed"
