@@ -193,7 +193,7 @@ def test_hang_accepts_and_never_answers(api):
 
 def test_refuse_closes_everything_for_a_while_but_the_control_socket(api):
     conn = raw_watch(api)
-    api.client.faults(rule("refuse", seconds=1))
+    api.client.faults(rule("refuse", seconds=3))
     assert raw_list(api)[0] == b""
     assert not until_end(conn.sock)[0].endswith(b"0\r\n\r\n")
     port = int(api.http_url.rpartition(":")[2])

@@ -58,7 +58,7 @@ def test_events_arrive_while_the_watch_is_open(client):
     timer.start()
     began = time.monotonic()
     assert brief(next(events)) == ("ADDED", "late")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # not only when the watch ends
     timer.join()
     events.close()
 
@@ -163,7 +163,7 @@ def test_timeout_ends_the_stream_and_the_connection_goes_on(api, client):
     conn.request("GET", "/api/v1/nodes?watch=true&timeoutSeconds=1&resourceVersion=" + version(client))
     began = time.monotonic()
     assert conn.getresponse().read() == b""
-    assert 0.9 < time.monotonic() - began < 5
+    assert 0.9 < time.monotonic() - began < 15
     conn.request("GET", "/version")
     assert conn.getresponse().status == 200
     conn.close()

@@ -202,9 +202,9 @@ def test_the_mtu_of_the_node_is_followed(node):
     mtu = lambda: (node.felix_request({"op": "status"})["mtu"], (node.state_dir / "mtu").read_text().strip())
     assert mtu() == (1500, "1500")
     node.netns.ip("link set eth0 mtu 1400")
-    wait_for(lambda: mtu() == (1400, "1400"), 3, "the smaller MTU")
+    wait_for(lambda: mtu() == (1400, "1400"), 10, "the smaller MTU")
     node.netns.ip("link set eth0 mtu 1500")
-    wait_for(lambda: mtu() == (1500, "1500"), 3, "the old MTU")
+    wait_for(lambda: mtu() == (1500, "1500"), 10, "the old MTU")
 
 
 def test_bad_objects_are_named_and_harm_nothing(node):
@@ -310,7 +310,7 @@ def test_a_write_under_way_is_no_illness(node):
 def test_bad_settings_are_named(node):
     for name, value in (("IP_AUTODETECTION_METHOD", "interface=["), ("IP", "10.0.0.0/99"),
                         ("FELIX_INTERFACEPREFIX", "cali;x"), ("FELIX_HEALTHPORT", "0")):
-        done = node.netns.run([str(BUILD / "canal-felix")], check=False, timeout=2,
+        done = node.netns.run([str(BUILD / "canal-felix")], check=False, timeout=20,
                               env={"NODENAME": "x", "KUBECONFIG": "/nonexistent",
                                    "CANAL_RUN_DIR": str(node.dir / "other"),
                                    "CANAL_STATE_DIR": str(node.dir / "other"), name: value})

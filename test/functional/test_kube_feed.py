@@ -1,6 +1,7 @@
 """lib/kube and lib/feed against the test API server: the store, as feed-dump writes it, is what the
 API has; under every fault it stays as it was and is right afterwards."""
 
+import contextlib
 import os
 import random
 import re
@@ -358,20 +359,40 @@ def test_a_thousand_random_faults_end_as_none(api, tmp_path):
     api.client.generate("Node", N_NODES)
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start_nghttpx(api, tmp_path, log):
+    """On a port that was free a moment ago: it cannot choose one itself, so another is tried if it is gone."""
+    directory, backend = Path(api.dir), api.http_url.rsplit(":", 1)[1]
+
+    def listens(port):
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
+    for _ in range(5):
+        port = free_port()
+        proxy = subprocess.Popen(
+            ["nghttpx", "--conf=/dev/null", f"--frontend=127.0.0.1,{port}", f"--backend=127.0.0.1,{backend}",
+             "--workers=1", "--backend-read-timeout=600", f"--accesslog-file={tmp_path}/access.log",
+             "--accesslog-format=$alpn $request", directory / "server.key", directory / "server.crt"],
+            stdout=log, stderr=log)
+        until(lambda n=port, p=proxy: p.poll() is not None or listens(n), what="nghttpx to listen")
+        if proxy.poll() is None:
+            return proxy, port
+    raise AssertionError("nghttpx does not start")
+
+
 @pytest.fixture
 def http2(api, tmp_path):
     """nghttpx in front of the server: HTTP/2 over TLS to the client."""
     directory = Path(api.dir)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    backend = api.http_url.rsplit(":", 1)[1]
     log = (tmp_path / "nghttpx.log").open("w")
-    proxy = subprocess.Popen(
-        ["nghttpx", "--conf=/dev/null", f"--frontend=127.0.0.1,{port}", f"--backend=127.0.0.1,{backend}",
-         "--workers=1", "--backend-read-timeout=600", f"--accesslog-file={tmp_path}/access.log",
-         "--accesslog-format=$alpn $request", directory / "server.key", directory / "server.crt"],
-        stdout=log, stderr=log)
+    proxy, port = start_nghttpx(api, tmp_path, log)
     config = tmp_path / "h2.kubeconfig"
     config.write_text(f"""
 current-context: c

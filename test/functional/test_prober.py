@@ -42,7 +42,7 @@ def rules_fixture(lab):
     add()
 
 
-def test_an_open_network_is_seen_open_in_well_under_two_seconds(prober):
+def test_an_open_network_is_seen_open_at_once(prober):
     probes = prober.pairs()
     assert len(probes) == 9 * 8 * 2 * 3 * 2
     start = time.monotonic()
@@ -51,7 +51,7 @@ def test_an_open_network_is_seen_open_in_well_under_two_seconds(prober):
     assert set(result.values()) == {OPEN} and not result.again
     assert all(result.who[p] == p.target for p in probes)
     print(f"{len(probes)} probes in {seconds:.2f} s")
-    assert seconds < 2
+    assert seconds < 8  # at rest a tenth of one; a wait for each would take minutes
 
 
 def test_what_is_denied_costs_one_short_wait(prober, rules):
@@ -61,7 +61,7 @@ def test_what_is_denied_costs_one_short_wait(prober, rules):
     seconds = time.monotonic() - start
     assert set(result.values()) == {SILENT}
     print(f"{len(result)} denied probes in {seconds:.2f} s")
-    assert seconds < 2
+    assert seconds < 8  # at rest a tenth of one; a wait for each would take minutes
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp", "sctp"])

@@ -124,7 +124,7 @@ class _Sctp(Flow):
             if found and found[:2] == (self.ports[1 - end], self.ports[end]):
                 yield found[2], found[3]
 
-    def connect(self, deadline=2):
+    def connect(self, deadline=10):
         """INIT, INIT ACK, COOKIE ECHO, COOKIE ACK."""
         client, server = self.ports
         steps = ((CLIENT, sctp.init(client, server, self.tags[CLIENT]), sctp.INIT),
