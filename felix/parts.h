@@ -173,6 +173,8 @@ void tables_want(struct felix *felix);
 void tables_check(struct felix *felix);
 void tables_on_nft(struct felix *felix, const struct monitor_note *note);
 void tables_clean_other_backend(struct felix *felix);
+/* The longest cycle that runs. */
+uint64_t tables_busy_ms(const struct felix *felix);
 bool tables_are_in_place(const struct felix *felix);
 /* They were in place since the start, and no write has failed after that: one that is under way, or
  * waits for its turn, is no illness. */

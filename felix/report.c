@@ -186,6 +186,22 @@ is_dataplane_ready(const struct felix *felix, const char **ret_reason)
     return false;
 }
 
+/* What hangs is not cured by waiting: kubelet begins felix anew. A failure that is tried again is
+ * none of that. */
+static bool
+is_dataplane_alive(const struct felix *felix)
+{
+    uint64_t watchdog_ms = felix->settings->watchdog_ms;
+    uint64_t busy_ms = tables_busy_ms(felix);
+
+    if (watchdog_ms == 0 || busy_ms < watchdog_ms) {
+        return true;
+    }
+    log_error_every(60, "iptables has been at work for %llu s; felix is not alive",
+                    (unsigned long long)busy_ms / 1000);
+    return false;
+}
+
 bool
 report_is_ready(const struct felix *felix, const char **ret_reason, bool *ret_is_limited)
 {
@@ -215,7 +231,7 @@ report_update(struct felix *felix)
                                               : "";
 
     update_status_files(felix);
-    health_report(felix->health, "dataplane", dataplane, true, reason);
+    health_report(felix->health, "dataplane", dataplane, is_dataplane_alive(felix), reason);
     health_report(felix->health, "node", identity->is_settled, true, identity->reason);
     if (felix->condition && felix->is_in_sync) {
         condition_update(felix->condition, dataplane && identity->is_settled && bgp, why,

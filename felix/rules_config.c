@@ -121,13 +121,16 @@ struct rules_config *
 rules_config_new(const struct felix_settings *settings, const struct store *store, bool has_tunnel)
 {
     struct rules_config *config = NEW(struct rules_config);
+    struct feature_overrides features = {0};
 
+    (void)!feature_overrides_parse(settings->feature_overrides, &features, NULL);
     collect_service_nets(config, store);
     (void)!failsafe_ports_parse(settings->failsafe_in, &config->failsafe_in, NULL);
     (void)!failsafe_ports_parse(settings->failsafe_out, &config->failsafe_out, NULL);
     config->fixed = (struct static_rules_config){.workload_prefix = settings->interface_prefix,
                                                  .is_append_mode = settings->chain_insert_mode == 1,
-                                                 .has_random_fully = true,
+                                                 .has_random_fully = !features.no_masq_random,
+                                                 .has_snat_random_fully = !features.no_snat_random,
                                                  .has_tunnel = has_tunnel,
                                                  .policy = &config->policy};
     fill_nat(&config->fixed.nat, settings);

@@ -81,6 +81,14 @@ check_rate(const char *value, struct err *err)
 }
 
 static bool
+check_features(const char *value, struct err *err)
+{
+    struct feature_overrides features;
+
+    return feature_overrides_parse(value, &features, err);
+}
+
+static bool
 check_failsafe(const char *value, struct err *err)
 {
     failsafe_vec ports = VEC_INIT;
@@ -676,6 +684,33 @@ static const struct setting rows[] = {
      .effect = FELIX_CHANGES_TABLES,
      .help = "How often the xtables lock is tried for (iptables-legacy before 1.8.8; later ones "
              "wait for it without trying again)."},
+    {.name = "FeatureDetectOverride",
+     .env = "FELIX_FEATUREDETECTOVERRIDE",
+     .type = SETTING_TEXT,
+     AT(feature_overrides),
+     .initial = "",
+     .check = check_features,
+     .effect = FELIX_CHANGES_RULES,
+     .help =
+         "MASQFullyRandom=false, SNATFullyRandom=false, separated by commas: ports of what leaves "
+         "the cluster are not chosen at random (kernels before 3.14)."},
+    {.name = "NetlinkTimeout",
+     .env = "FELIX_NETLINKTIMEOUTSECS",
+     .type = SETTING_SECONDS,
+     AT(netlink_timeout_s),
+     .initial = "10",
+     .min = 1,
+     .max = 600,
+     .effect = FELIX_STARTS_ANEW,
+     .help = "How long to wait for an answer of the kernel."},
+    {.name = "DataplaneWatchdogTimeout",
+     .env = "FELIX_DATAPLANEWATCHDOGTIMEOUT",
+     .type = SETTING_DURATION,
+     AT(watchdog_ms),
+     .initial = "90s",
+     .effect = FELIX_TAKES_UP,
+     .help = "When reading or writing rules takes longer, /liveness fails and kubelet begins felix "
+             "anew; 0: never."},
     {.name = "HealthEnabled",
      .env = "FELIX_HEALTHENABLED",
      .type = SETTING_BOOL,

@@ -94,6 +94,9 @@ struct felix_settings {
 
     uint64_t iptables_recheck_ms; /* after a write */
     uint64_t iptables_lock_probe_ms;
+    char *feature_overrides; /* for feature_overrides_parse() */
+    uint32_t netlink_timeout_s;
+    uint64_t watchdog_ms; /* 0: none */
     char *log_level;
     char *log_file; /* a path or "" */
     char *log_file_level;

@@ -100,6 +100,55 @@ failsafe_ports_parse(const char *text, failsafe_vec *ret_ports, struct err *err)
     return true;
 }
 
+static bool
+feature_parse(char *item, struct feature_overrides *features, struct err *err)
+{
+    const struct {
+        const char *name;
+        bool *is_off;
+    } known[] = {{"MASQFullyRandom", &features->no_masq_random},
+                 {"SNATFullyRandom", &features->no_snat_random}};
+    char *equals = strchr(item, '=');
+
+    if (!equals) {
+        return err_set(err, "'%.64s' is not feature=true or feature=false", item);
+    }
+    *equals = '\0';
+    const char *name = trim(item), *value = trim(equals + 1);
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (strcasecmp(name, known[i].name) != 0) {
+            continue;
+        }
+        *known[i].is_off = strcasecmp(value, "false") == 0;
+        return *known[i].is_off || strcasecmp(value, "true") == 0 ||
+               err_set(err, "'%.32s' is not true or false", value);
+    }
+    return err_set(err,
+                   "felix has no choice in '%.64s'; there are MASQFullyRandom and "
+                   "SNATFullyRandom",
+                   name);
+}
+
+bool
+feature_overrides_parse(const char *text, struct feature_overrides *ret_features, struct err *err)
+{
+    AUTO_FREE char *copy = xstrdup(text);
+    struct feature_overrides features = {0};
+    char *save = NULL;
+
+    if (strcasecmp(trim(copy), "none") == 0) {
+        return true;
+    }
+    for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        item = trim(item);
+        if (*item != '\0' && !feature_parse(item, &features, err)) {
+            return false;
+        }
+    }
+    *ret_features = features;
+    return true;
+}
+
 bool
 port_range_parse(const char *text, uint16_t *ret_first, uint16_t *ret_last, struct err *err)
 {

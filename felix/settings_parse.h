@@ -10,6 +10,14 @@ typedef VEC(struct failsafe_port) failsafe_vec; /* a name for a container, as ro
  * tcp), net, port; separated by commas. "none" and "" are no ports. Appends to 'ret_ports', also
  * when it fails. */
 MUST_CHECK bool failsafe_ports_parse(const char *text, failsafe_vec *ret_ports, struct err *err);
+/* What iptables and kernel are said not to be able to. */
+struct feature_overrides {
+    bool no_masq_random, no_snat_random;
+};
+/* "MASQFullyRandom=false,SNATFullyRandom=true"; "none" and "" are none. Those are all that felix
+ * has a choice in. */
+MUST_CHECK bool feature_overrides_parse(const char *text, struct feature_overrides *ret_features,
+                                        struct err *err);
 /* "1024:65535", or one port. */
 MUST_CHECK bool port_range_parse(const char *text, uint16_t *ret_first, uint16_t *ret_last,
                                  struct err *err);

@@ -12,6 +12,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
+#include "lib/netlink/timeout.h"
 
 LOG_MODULE("felix");
 
@@ -198,6 +199,7 @@ felix_new(uv_loop_t *loop, struct configuration *configuration, struct felix **r
     const struct felix_settings *settings = configuration_settings(configuration);
     struct felix *felix = NEW(struct felix);
 
+    netlink_set_timeout(settings->netlink_timeout_s);
     felix->loop = loop;
     felix->configuration = configuration;
     felix->settings = settings;

@@ -31,6 +31,18 @@ tables_configure(struct felix *felix)
     felix->rules_dirty = false;
 }
 
+uint64_t
+tables_busy_ms(const struct felix *felix)
+{
+    uint64_t longest_ms = 0;
+
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        uint64_t busy_ms = felix->tables[i] ? iptables_busy_ms(felix->tables[i]) : 0;
+        longest_ms = busy_ms > longest_ms ? busy_ms : longest_ms;
+    }
+    return longest_ms;
+}
+
 bool
 tables_are_in_place(const struct felix *felix)
 {

@@ -156,6 +156,12 @@ iptables_in_place_revision(const struct iptables *tables)
     return tables->in_place;
 }
 
+uint64_t
+iptables_busy_ms(const struct iptables *tables)
+{
+    return tables->is_running ? clock_monotonic_ms() - tables->began_ms : 0;
+}
+
 bool
 iptables_is_in_place(const struct iptables *tables)
 {

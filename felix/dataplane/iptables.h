@@ -73,5 +73,7 @@ uint64_t iptables_wanted_revision(const struct iptables *tables);
 /* The newest one of which everything was read back or acknowledged; 0 before the first cycle ended
  * well. It does not count down when another tool damages what was in place. */
 uint64_t iptables_in_place_revision(const struct iptables *tables);
+/* How long the present cycle has lasted; 0: none runs. */
+uint64_t iptables_busy_ms(const struct iptables *tables);
 /* All that is wanted, as far as is known. */
 bool iptables_is_in_place(const struct iptables *tables);

@@ -139,7 +139,8 @@ add_outgoing_target(const struct static_rules_config *config, uint8_t family, bo
     if (ports) {
         str_addf(out, "%s%u-%u", address ? ":" : "", nat->first_port, nat->last_port);
     }
-    str_add(out, config->has_random_fully ? " --random-fully" : "");
+    bool is_random = address ? config->has_snat_random_fully : config->has_random_fully;
+    str_add(out, is_random ? " --random-fully" : "");
 }
 
 static void

@@ -19,6 +19,7 @@ struct static_rules_config {
     const char *workload_prefix; /* "cali" */
     bool is_append_mode;         /* ChainInsertMode=append */
     bool has_random_fully;       /* MASQUERADE --random-fully */
+    bool has_snat_random_fully;  /* SNAT --random-fully */
     bool has_tunnel;             /* some pool uses IPIP */
     struct nat_rules_config nat;
     /* NULL: no policy; pods may do everything that is not spoofed. Else policy_rules_static() is

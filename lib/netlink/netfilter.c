@@ -9,12 +9,12 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#define ANSWER_TIMEOUT_S 5
+#include "lib/netlink/timeout.h"
 
 bool
 netfilter_open(const char *what, struct mnl_socket **ret_sock, struct err *err)
 {
-    const struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_S};
+    const struct timeval timeout = {.tv_sec = netlink_timeout_s()};
     struct mnl_socket *sock = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 
     /* Without the time limit an answer that got lost would stop the caller's loop for good. */

@@ -19,8 +19,8 @@ struct nlmsghdr;
 /* More than the highest type that is looked at; attributes of higher types are left out. */
 #define NETFILTER_ATTRS 32
 
-/* Bound, close-on-exec, reads end after 5 s with EAGAIN. 'what' names the socket in the error;
- * err->code is the errno. The caller closes it with mnl_socket_close(). */
+/* Bound, close-on-exec, reads end with EAGAIN after netlink_timeout_s(). 'what' names the socket in
+ * the error; err->code is the errno. The caller closes it with mnl_socket_close(). */
 MUST_CHECK bool netfilter_open(const char *what, struct mnl_socket **ret_sock, struct err *err);
 
 /* Begins a message in 'room', which the caller has zeroed: libmnl leaves padding as it is.

@@ -9,8 +9,7 @@
 #include <sys/time.h>
 
 #include "lib/base/alloc.h"
-
-#define ANSWER_TIMEOUT_S 5
+#include "lib/netlink/timeout.h"
 
 struct netlink {
     struct nl_sock *sock;
@@ -30,7 +29,7 @@ netlink_new(struct netlink **ret_netlink, struct err *err)
 {
     struct nl_sock *sock = nl_socket_alloc();
     int on = 1;
-    struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_S};
+    struct timeval timeout = {.tv_sec = netlink_timeout_s()};
 
     if (!sock) {
         return err_set(err, "netlink socket: out of memory");

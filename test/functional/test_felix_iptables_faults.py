@@ -203,6 +203,25 @@ def test_a_slow_restore_gathers_what_comes_meanwhile(world, node):
     assert is_as_before(world)
 
 
+def test_a_restore_that_hangs_is_told_by_liveness(world, node):
+    configuration = {"apiVersion": "crd.projectcalico.org/v1", "kind": "FelixConfiguration",
+                     "metadata": {"name": "default"}, "spec": {"dataplaneWatchdogTimeout": "1s"}}
+    world.apply(configuration)
+    end_kept(node)
+    (world.tools.dir / "slow").write_text("5")
+    try:
+        assert node.http_get(9099, "/liveness")[0] == 200
+        world.write(another(1))
+        wait_for(lambda: node.http_get(9099, "/liveness")[0] == 503, 8, node.felix.tail)
+        assert "iptables has been at work for" in node.log()
+    finally:
+        world.tools.reset()
+    wait_for(lambda: node.http_get(9099, "/liveness")[0] == 200, 20, node.felix.tail)
+    world.settle(30)
+    world.remove(another(1), configuration)
+    assert is_as_before(world)
+
+
 def test_tables_called_incompatible_are_not_taken_for_empty(world, node):
     node.felix.kill9()
     for name in world.tools.names("save"):

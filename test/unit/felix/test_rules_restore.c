@@ -260,6 +260,7 @@ want_everything(struct everything *all, uint8_t family, struct ruleset *set)
         .workload_prefix = "cali",
         .has_tunnel = true,
         .has_random_fully = true,
+        .has_snat_random_fully = true,
         .nat = {.address = all->config.is_append_mode ? "192.0.2.1" : NULL,
                 .first_port = 1024,
                 .last_port = 2047,

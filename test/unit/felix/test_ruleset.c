@@ -319,8 +319,10 @@ pods_leave_the_cluster_as_it_is_set(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        const struct static_rules_config config = {
-            .workload_prefix = "cali", .has_random_fully = true, .nat = cases[i].nat};
+        const struct static_rules_config config = {.workload_prefix = "cali",
+                                                   .has_random_fully = true,
+                                                   .has_snat_random_fully = true,
+                                                   .nat = cases[i].nat};
         struct ruleset set;
         ruleset_init(&set);
         static_rules(&config, cases[i].family, &set);

@@ -83,6 +83,31 @@ failsafe_ports_that_are_none_are_refused(void **state)
 }
 
 static void
+features_are_switched_off_by_name(void **state)
+{
+    static const char *const bad[] = {"MASQFullyRandom", "MASQFullyRandom=no", "=false",
+                                      "RestoreSupportsLock=true", "SNATFullyRandom=false,x=true"};
+    struct feature_overrides features = {0};
+
+    (void)state;
+    assert_true(feature_overrides_parse(" SNATFullyRandom = false ,masqfullyrandom=TRUE,",
+                                        &features, NULL));
+    assert_true(features.no_snat_random);
+    assert_false(features.no_masq_random);
+    assert_true(feature_overrides_parse("MASQFullyRandom=false", &features, NULL));
+    assert_true(features.no_masq_random);
+    assert_false(features.no_snat_random);
+    assert_true(feature_overrides_parse("none", &features, NULL));
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct err err = ERR_INIT;
+        if (feature_overrides_parse(bad[i], &features, &err)) {
+            fail_msg("must be refused: %s", bad[i]);
+        }
+        assert_true(err.text[0] != '\0');
+    }
+}
+
+static void
 ranges_of_ports_have_an_order(void **state)
 {
     static const char *const bad[] = {"", "0", "2:1", "1:65536", "1:", ":1", "1:2:3", "a"};
@@ -230,6 +255,8 @@ rules_get_what_is_set(void **state)
     set(&settings, "NATPortRange", "2000:3000");
     set(&settings, "IptablesNATOutgoingInterfaceFilter", "none");
     set(&settings, "NATOutgoingExclusions", "IPPoolsAndHostIPs");
+    set(&settings, "WorkloadSourceSpoofing", "any");
+    set(&settings, "FeatureDetectOverride", "SNATFullyRandom=false");
     put(store, KIND_IPPOOL, "pods",
         "{\"metadata\":{\"name\":\"pods\"},\"spec\":{\"cidr\":\"10.244.0.0/16\"}}");
     put(store, KIND_BGPCONFIGURATION, "default",
@@ -253,6 +280,9 @@ rules_get_what_is_set(void **state)
     assert_int_equal(config->fixed.nat.last_port, 3000);
     assert_null(config->fixed.nat.interface);
     assert_true(config->fixed.nat.excludes_hosts);
+    assert_true(config->policy.allows_sources);
+    assert_true(config->fixed.has_random_fully);
+    assert_false(config->fixed.has_snat_random_fully);
     assert_non_null(strstr(config->warning, "10.244.128.0/20 overlaps IPPool pods"));
     rules_config_free(config);
     settings_done(&felix_settings_spec, &settings);
@@ -265,6 +295,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failsafe_ports_are_read_in_all_their_forms),
         cmocka_unit_test(failsafe_ports_that_are_none_are_refused),
+        cmocka_unit_test(features_are_switched_off_by_name),
         cmocka_unit_test(ranges_of_ports_have_an_order),
         cmocka_unit_test(interfaces_are_listed_by_name_or_expression),
         cmocka_unit_test(values_that_rules_cannot_hold_are_refused),

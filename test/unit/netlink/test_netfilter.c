@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "lib/netlink/netfilter.h"
+#include "lib/netlink/timeout.h"
 #include "test/unit/cmocka.h"
 
 static struct nlmsghdr *
@@ -85,6 +87,25 @@ what_is_missing_or_too_short_is_nothing(void **state)
     assert_false(netfilter_attrs(header, attrs));
 }
 
+static void
+an_answer_is_waited_for_as_long_as_was_said(void **state)
+{
+    struct mnl_socket *sock = NULL;
+    struct timeval timeout = {0};
+    socklen_t len = sizeof timeout;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(netlink_timeout_s(), 10);
+    netlink_set_timeout(3);
+    assert_true(netfilter_open("test", &sock, &err));
+    assert_int_equal(getsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &timeout, &len),
+                     0);
+    assert_int_equal(timeout.tv_sec, 3);
+    mnl_socket_close(sock);
+    netlink_set_timeout(10);
+}
+
 int
 main(void)
 {
@@ -92,6 +113,7 @@ main(void)
         cmocka_unit_test(a_message_has_the_head_that_was_asked_for),
         cmocka_unit_test(attributes_are_found_by_type_and_read_in_network_order),
         cmocka_unit_test(what_is_missing_or_too_short_is_nothing),
+        cmocka_unit_test(an_answer_is_waited_for_as_long_as_was_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
