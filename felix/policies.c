@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "felix/host_ends.h"
 #include "felix/policy_sets.h"
 #include "felix/wanted_chains.h"
 #include "lib/base/alloc.h"
@@ -29,10 +30,12 @@ struct policies {
     struct policy_state *state;
     struct policy_sets *sets;
     struct wanted_chains *chains;
-    struct table *locals;        /* workload interface -> struct local */
-    struct table *own_addresses; /* struct ip -> anything */
-    struct table *changed;       /* ids of policies whose rules changed in this flush */
-    struct table *seen_lists;    /* whether one of those is in the list: by its address */
+    struct host_ends *host_ends;
+    const struct policy_rules_config *config; /* borrowed, NULL before the first one */
+    struct table *locals;                     /* workload interface -> struct local */
+    struct table *own_addresses;              /* struct ip -> anything */
+    struct table *changed;    /* ids of policies whose rules changed in this flush */
+    struct table *seen_lists; /* whether one of those is in the list: by its address */
     struct revoke *revoke;
     struct kick judging;
     bool is_revoking;
@@ -57,9 +60,21 @@ touch_local(struct policies *policies, const char *ifname)
     }
 }
 
+/* What host endpoints say may concern any connection: of the node, and forwarded ones. */
+static void
+touch_host(struct policies *policies)
+{
+    if (policies->is_revoking) {
+        revoke_touch_all(policies->revoke);
+    }
+}
+
 static void
 touch_all(struct policies *policies)
 {
+    if (host_ends_exist(policies->host_ends)) {
+        touch_host(policies);
+    }
     TABLE_FOREACH (policies->locals, entry) {
         touch_local(policies, table_key(entry));
     }
@@ -95,13 +110,29 @@ has_changed(struct policies *policies, const struct verdict_list *list)
     return known == yes;
 }
 
+static bool
+has_changed_list(struct policies *policies, const struct policy_endpoint *endpoint)
+{
+    for (enum verdict_use use = USE_NORMAL; use < N_USES; use++) {
+        if (has_changed(policies, endpoint->lists[use][INGRESS]) ||
+            has_changed(policies, endpoint->lists[use][EGRESS])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 touch_if_changed(void *owner, const struct policy_endpoint *endpoint)
 {
     struct policies *policies = owner;
 
-    if (!endpoint->is_host && (has_changed(policies, endpoint->lists[USE_NORMAL][INGRESS]) ||
-                               has_changed(policies, endpoint->lists[USE_NORMAL][EGRESS]))) {
+    if (!has_changed_list(policies, endpoint)) {
+        return;
+    }
+    if (endpoint->is_host) {
+        touch_host(policies);
+    } else {
         touch_local(policies, endpoint->ifname);
     }
 }
@@ -175,6 +206,10 @@ on_endpoint(void *owner, const struct policy_endpoint *endpoint, bool is_active)
     if (!endpoint->is_host) {
         touch_local(policies, endpoint->ifname);
     }
+    if (host_ends_put(policies->host_ends, endpoint, is_active)) {
+        revoke_look_before_dnat(policies->revoke, host_ends_look_before_dnat(policies->host_ends));
+        touch_host(policies);
+    }
 }
 
 /* ---- judging ----------------------------------------------------------------------------------
@@ -183,7 +218,8 @@ on_endpoint(void *owner, const struct policy_endpoint *endpoint, bool is_active)
 bool
 policies_is_own_address(const struct policies *policies, const struct ip *ip)
 {
-    return table_get_bytes(policies->own_addresses, ip, sizeof *ip) != NULL;
+    return table_get_bytes(policies->own_addresses, ip, sizeof *ip) != NULL ||
+           (ip->family == 4 && ip->bytes[0] == 127);
 }
 
 static bool
@@ -200,23 +236,95 @@ policies_evaluate_sets(const struct policies *policies)
     return (struct evaluate_sets){.holds = holds, .owner = (void *)(uintptr_t)policies};
 }
 
-struct flow_ends
-policies_flow_ends(const struct policies *policies, const struct packet *packet)
+/* What is sent to many is not forwarded here. */
+static bool
+is_for_node(const struct policies *policies, const struct ip *ip)
 {
-    return (struct flow_ends){
-        .source = policy_state_endpoint_by_ip(policies->state, &packet->source),
-        .destination = policy_state_endpoint_by_ip(policies->state, &packet->destination),
-        .is_from_node = policies_is_own_address(policies, &packet->source)};
+    return policies_is_own_address(policies, ip) || ip->bytes[0] == 0xff ||
+           (ip->family == 4 && (ip->bytes[0] & 0xf0) == 0xe0);
+}
+
+/* The host endpoint on the way to or from 'peer'; where no route tells, that of the node's own
+ * address. */
+static const struct policy_endpoint *
+host_end(struct policies *policies, const struct ip *peer, const struct ip *own)
+{
+    const struct policy_endpoint *endpoint = NULL;
+
+    if (!host_ends_towards(policies->host_ends, peer, &endpoint)) {
+        endpoint = policy_state_endpoint_by_ip(policies->state, own);
+    }
+    return endpoint && endpoint->is_host ? endpoint : NULL;
+}
+
+static void
+add_host_ends(struct policies *policies, const struct flow *flow, struct flow_ends *ends)
+{
+    const struct packet *packet = &flow->packet, *arrived = &flow->arrived;
+
+    ends->failsafe_in = policies->config->failsafe_in;
+    ends->failsafe_out = policies->config->failsafe_out;
+    ends->n_failsafe_in = policies->config->n_failsafe_in;
+    ends->n_failsafe_out = policies->config->n_failsafe_out;
+    if (ends->is_from_node && ends->is_to_node) {
+        ends->in = host_ends_on(policies->host_ends, "lo");
+    } else if (!ends->is_from_node && !ends->source) {
+        ends->in = host_end(policies, &packet->source, &packet->destination);
+    }
+    if (!ends->destination && (ends->is_from_node || !ends->is_to_node)) {
+        ends->out = host_end(policies, &packet->destination, &packet->source);
+    }
+    if (ends->is_from_node) {
+        ends->out_arrived = host_end(policies, &arrived->destination, &arrived->source);
+    }
+    ends->is_by_ipvs = policies->config->has_ipvs && !ends->is_from_node && !ends->is_to_node &&
+                       !ip_equal(&packet->destination, &arrived->destination);
+}
+
+static const struct policy_endpoint *
+pod_with(const struct policies *policies, const struct ip *ip)
+{
+    const struct policy_endpoint *endpoint = policy_state_endpoint_by_ip(policies->state, ip);
+
+    return endpoint && !endpoint->is_host ? endpoint : NULL;
+}
+
+struct flow_ends
+policies_flow_ends(struct policies *policies, const struct flow *flow)
+{
+    struct flow_ends ends = {.source = pod_with(policies, &flow->packet.source),
+                             .destination = pod_with(policies, &flow->packet.destination),
+                             .is_from_node =
+                                 policies_is_own_address(policies, &flow->packet.source),
+                             .is_to_node = is_for_node(policies, &flow->packet.destination)};
+
+    if (policies->config && host_ends_exist(policies->host_ends)) {
+        add_host_ends(policies, flow, &ends);
+    }
+    return ends;
+}
+
+void
+policies_forget_routes(struct policies *policies)
+{
+    host_ends_forget(policies->host_ends);
+}
+
+bool
+policies_host_endpoints_differ(const struct policies *policies)
+{
+    return host_ends_differ(policies->host_ends);
 }
 
 static bool
-is_allowed(void *owner, const struct packet *packet)
+is_allowed(void *owner, const struct flow *flow)
 {
-    const struct policies *policies = owner;
-    const struct flow_ends ends = policies_flow_ends(policies, packet);
+    struct policies *policies = owner;
+    struct flow_ends ends = policies_flow_ends(policies, flow);
     const struct evaluate_sets sets = policies_evaluate_sets(policies);
 
-    return flow_is_allowed(&ends, packet, &sets);
+    ends.is_open = true;
+    return flow_is_allowed(&ends, flow, &sets);
 }
 
 static bool
@@ -259,6 +367,7 @@ judge(void *owner)
 {
     struct policies *policies = owner;
 
+    host_ends_forget(policies->host_ends);
     revoke_start(policies->revoke);
 }
 
@@ -333,6 +442,7 @@ policies_new(const struct policies_spec *spec)
     policies->state = policy_state_new(&calculation);
     policies->sets = policy_sets_new(spec->sets, spec->ipv6, spec->max_ipset_size);
     policies->chains = wanted_chains_new(spec->interface_prefix, addresses_of, policies);
+    policies->host_ends = host_ends_new(spec->netlink, spec->interface_prefix);
     policies->locals = table_new();
     policies->own_addresses = table_new();
     policies->changed = table_new();
@@ -366,6 +476,7 @@ policies_free(struct policies *policies)
         wanted_chains_free(policies->chains);
         policy_sets_free(policies->sets);
         policy_state_free(policies->state);
+        host_ends_free(policies->host_ends);
         table_free(policies->locals, local_free);
         table_free(policies->own_addresses, NULL);
         table_free(policies->changed, NULL);
@@ -424,6 +535,10 @@ policies_configure(struct policies *policies, const struct static_rules_config *
     policies->marks = config->policy->marks;
     policies->are_marks_wanted = policies->is_carrying = false;
     revoke_set_bit(policies->revoke, policies->marks.refused);
+    policies->config = config->policy;
+    if (host_ends_exist(policies->host_ends)) {
+        touch_host(policies); /* failsafe ports are settings */
+    }
     wanted_chains_configure(policies->chains, config);
 }
 

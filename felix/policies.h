@@ -22,7 +22,8 @@ struct policies;
 
 struct policies_spec {
     uv_loop_t *loop;
-    struct sets *sets; /* borrowed */
+    struct netlink *netlink; /* borrowed: where routes go */
+    struct sets *sets;       /* borrowed */
     const char *node_name;
     const char *interface_prefix; /* "cali" */
     bool ipv6;
@@ -72,6 +73,10 @@ bool policies_revisions(const struct policies *policies, const char *ifname,
 bool policies_knows_pod(const struct policies *policies, const char *ifname);
 /* As the sets in the kernel hold it (felix/evaluate). */
 struct evaluate_sets policies_evaluate_sets(const struct policies *policies);
-/* Both ends of a packet as this node knows them. */
-struct flow_ends policies_flow_ends(const struct policies *policies, const struct packet *packet);
+/* Both ends of a connection as this node knows them, and which host endpoints it passes. */
+struct flow_ends policies_flow_ends(struct policies *policies, const struct flow *flow);
+/* Routes are looked up anew from here on. */
+void policies_forget_routes(struct policies *policies);
+/* Which host endpoint sees a packet depends on its interface. */
+bool policies_host_endpoints_differ(const struct policies *policies);
 bool policies_is_own_address(const struct policies *policies, const struct ip *ip);

@@ -90,6 +90,7 @@ open_kernel(struct felix *felix, struct err *err)
     felix->endpoints = endpoints_new(&spec);
     felix_configure_routes(felix);
     const struct policies_spec policies = {.loop = felix->loop,
+                                           .netlink = felix->netlink,
                                            .sets = felix->sets,
                                            .node_name = felix->node_name,
                                            .interface_prefix = felix->settings->interface_prefix,

@@ -23,6 +23,8 @@
 struct run {
     struct table *ips; /* key: struct ip */
     uint32_t bit, carry;
+    bool is_all; /* everything is touched */
+    bool looks_before_dnat;
     VEC(struct conntrack_filter) dumps;
     size_t dump; /* the one that is going on */
     bool is_dumping;
@@ -40,6 +42,7 @@ struct revoke {
     struct revoke_spec spec;
     struct table *touched;
     uint32_t carry; /* of the next run */
+    bool looks_before_dnat;
     bool wants_run;
     bool is_freed;
     bool is_reading;
@@ -48,7 +51,8 @@ struct revoke {
     struct run *run; /* NULL: none */
 };
 
-static int present; /* what tables of addresses hold */
+static int present;                /* what tables of addresses hold */
+static const struct ip everything; /* among touched addresses: all of them */
 
 /* ---- a run
  * -------------------------------------------------------------------------------------- */
@@ -92,7 +96,7 @@ plan_family(struct run *run, uint8_t family)
     TABLE_FOREACH (run->ips, entry) {
         n += ((const struct ip *)(const void *)table_key(entry))->family == family;
     }
-    if (n > SINGLE_MAX || (n > 0 && family == 6)) {
+    if (run->is_all || n > SINGLE_MAX || (n > 0 && (family == 6 || run->looks_before_dnat))) {
         add_dump(run, family, CONNTRACK_ALL, NULL);
         return;
     }
@@ -107,11 +111,13 @@ plan_family(struct run *run, uint8_t family)
 }
 
 static struct run *
-run_new(struct table *ips)
+run_new(struct table *ips, bool looks_before_dnat)
 {
     struct run *run = NEW(struct run);
 
     run->ips = ips;
+    run->is_all = is_touched(run, &everything);
+    run->looks_before_dnat = looks_before_dnat;
     run->is_good = true;
     run->since_us = clock_monotonic_us();
     plan_family(run, 4);
@@ -122,7 +128,7 @@ run_new(struct table *ips)
 static struct run *
 run_new_carrying(uint32_t bits)
 {
-    struct run *run = run_new(table_new());
+    struct run *run = run_new(table_new(), false);
 
     run->carry = run->report.carried = bits;
     add_dump(run, 4, CONNTRACK_ALL, NULL);
@@ -153,7 +159,8 @@ belongs_to_dump(const struct run *run, const struct conntrack_entry *entry)
     case CONNTRACK_ALL:
         break;
     }
-    return is_touched(run, source) || is_touched(run, &entry->reply.source);
+    return run->is_all || is_touched(run, source) || is_touched(run, &entry->reply.source) ||
+           (run->looks_before_dnat && is_touched(run, &entry->original.destination));
 }
 
 static void
@@ -214,24 +221,29 @@ read_more(struct revoke *revoke)
  * ----------------------------------------------------------------------- */
 
 static void
-first_packet(const struct conntrack_entry *entry, struct packet *ret_packet)
+first_packet(const struct conntrack_entry *entry, struct flow *ret_flow)
 {
-    *ret_packet = (struct packet){
-        .family = entry->original.source.family,
-        .source = entry->original.source,
-        .destination = entry->reply.source,
-        .protocol = entry->original.protocol,
-        .source_port = entry->original.source_port,
-        .destination_port = entry->reply.source_port,
-        .icmp_type = entry->original.icmp_type,
-        .icmp_code = entry->original.icmp_code,
+    const struct conntrack_tuple *original = &entry->original;
+
+    ret_flow->arrived = (struct packet){
+        .family = original->source.family,
+        .source = original->source,
+        .destination = original->destination,
+        .protocol = original->protocol,
+        .source_port = original->source_port,
+        .destination_port = original->destination_port,
+        .icmp_type = original->icmp_type,
+        .icmp_code = original->icmp_code,
     };
+    ret_flow->packet = ret_flow->arrived;
+    ret_flow->packet.destination = entry->reply.source;
+    ret_flow->packet.destination_port = entry->reply.source_port;
 }
 
 /* An expected connection was let through for the sake of its master. When that one is gone, only
  * what it was to begin with is known, and that is enough without DNAT. */
 static void
-packet_of_master(struct run *run, const struct conntrack_entry *entry, struct packet *ret_packet)
+packet_of_master(struct run *run, const struct conntrack_entry *entry, struct flow *ret_flow)
 {
     struct conntrack_entry master;
 
@@ -240,7 +252,7 @@ packet_of_master(struct run *run, const struct conntrack_entry *entry, struct pa
         master.reply.source = entry->master.destination;
         master.reply.source_port = entry->master.destination_port;
     }
-    first_packet(&master, ret_packet);
+    first_packet(&master, ret_flow);
 }
 
 static void
@@ -248,7 +260,7 @@ judge(struct revoke *revoke, const struct conntrack_entry *entry)
 {
     struct run *run = revoke->run;
     uint32_t bit = run->bit;
-    struct packet packet;
+    struct flow flow;
 
     if (run->carry) {
         const struct conntrack_marking carried = {entry->original, bit, bit | run->carry};
@@ -256,11 +268,11 @@ judge(struct revoke *revoke, const struct conntrack_entry *entry)
         return;
     }
     if (entry->has_master) {
-        packet_of_master(run, entry, &packet);
+        packet_of_master(run, entry, &flow);
     } else {
-        first_packet(entry, &packet);
+        first_packet(entry, &flow);
     }
-    bool is_allowed = revoke->spec.is_allowed(revoke->spec.owner, &packet);
+    bool is_allowed = revoke->spec.is_allowed(revoke->spec.owner, &flow);
     run->report.n_seen++;
     if (is_allowed == ((entry->mark & bit) == 0)) {
         return;
@@ -392,6 +404,18 @@ revoke_touch(struct revoke *revoke, const struct ip *ip)
 }
 
 void
+revoke_touch_all(struct revoke *revoke)
+{
+    revoke_touch(revoke, &everything);
+}
+
+void
+revoke_look_before_dnat(struct revoke *revoke, bool is_on)
+{
+    revoke->looks_before_dnat = is_on;
+}
+
+void
 revoke_start(struct revoke *revoke)
 {
     bool has_touched = table_count(revoke->touched) > 0;
@@ -406,7 +430,7 @@ revoke_start(struct revoke *revoke)
         revoke->wants_run = has_touched;
     } else {
         revoke->wants_run = false;
-        revoke->run = run_new(revoke->touched);
+        revoke->run = run_new(revoke->touched, revoke->looks_before_dnat);
         revoke->touched = table_new();
     }
     revoke->run->bit = revoke->run->report.bit = revoke->spec.bit;

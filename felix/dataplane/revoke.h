@@ -3,18 +3,18 @@
  * established. Nothing is deleted, so a packet in the middle of a connection cannot make the
  * kernel see a new one, perhaps in the other direction.
  *
- * Only entries of touched addresses are looked at. Those that are allowed (again) lose the bit; no
- * other bit is changed. The table is read on libuv's worker threads in portions, entries are judged
- * on the loop in slices of a few milliseconds.
+ * Only entries of touched addresses are looked at, or all when everything is touched. Those that
+ * are allowed (again) lose the bit; no other bit is changed. The table is read on libuv's worker
+ * threads in portions, entries are judged on the loop in slices of a few milliseconds.
  *
- * Judged is the first packet of a connection as it was after DNAT: from the original source to
- * where replies come from. Entries of an expected connection are judged as the one they belong to.
- * Entries in zones other than 0 are not ours. */
+ * Judged is the first packet of a connection as it was after DNAT, from the original source to
+ * where replies come from, and as it arrived. Entries of an expected connection are judged as the
+ * one they belong to. Entries in zones other than 0 are not ours. */
 #pragma once
 
 #include <uv.h>
 
-#include "felix/evaluate/evaluate.h"
+#include "felix/evaluate/flow.h"
 #include "lib/base/err.h"
 
 #define REVOKE_BIT_DEFAULT 0x80000000U
@@ -35,7 +35,7 @@ struct revoke_spec {
     uint32_t bit; /* of the connection mark */
     /* Whether the connection with this first packet is still allowed. Flows from the node to its
      * own pods must be. felix/evaluate/flow.h. */
-    bool (*is_allowed)(void *owner, const struct packet *packet);
+    bool (*is_allowed)(void *owner, const struct flow *flow);
     /* A run is over; 'err' NULL: all is well. After an error the addresses are touched again; start
      * again later. NULL is fine. */
     void (*done)(void *owner, const struct revoke_report *report, const struct err *err);
@@ -51,6 +51,12 @@ void revoke_carry(struct revoke *revoke, uint32_t bits);
 /* An address whose connections may have lost or won something: of an endpoint that is new, has
  * another list, or whose policies or sets in them changed. Gathered until revoke_start(). */
 void revoke_touch(struct revoke *revoke, const struct ip *ip);
+/* Every connection may have: what applies to the host's own interfaces changed, which see them all.
+ */
+void revoke_touch_all(struct revoke *revoke);
+/* Whether a touched address counts where a connection went to before DNAT, too: only then does it
+ * cost a pass over the whole table. */
+void revoke_look_before_dnat(struct revoke *revoke, bool is_on);
 /* To be called when the rules that refuse new connections are in the kernel: what was established
  * before is in the table by now. While a run goes on, the next one follows by itself. */
 void revoke_start(struct revoke *revoke);

@@ -85,6 +85,9 @@ typedef VEC(struct route) route_vec;
  * for us does not grow with BIRD's routes. protocol 0: all. */
 MUST_CHECK bool route_list(struct netlink *netlink, uint8_t family, uint8_t protocol,
                            route_vec *ret_routes, struct err *err);
+/* The interface what this node sends to 'ip' leaves by; lo: the address is one of its own. */
+MUST_CHECK bool route_interface(struct netlink *netlink, const struct ip *ip, int *ret_index,
+                                struct err *err);
 bool route_parse(const struct nlmsghdr *header, struct route *ret_route);
 /* Adds or replaces a unicast route straight to an interface, scope link. */
 MUST_CHECK bool route_replace(struct netlink *netlink, const struct route *route, struct err *err);

@@ -66,6 +66,36 @@ route_list(struct netlink *netlink, uint8_t family, uint8_t protocol, route_vec 
     return netlink_dump(netlink, msg, on_route, ret_routes, err) || err_wrap(err, "list routes");
 }
 
+static void
+on_way(void *owner, const struct nlmsghdr *header)
+{
+    struct route route;
+
+    if (header->nlmsg_type == RTM_NEWROUTE && route_parse(header, &route)) {
+        *(int *)owner = route.index;
+    }
+}
+
+bool
+route_interface(struct netlink *netlink, const struct ip *ip, int *ret_index, struct err *err)
+{
+    struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
+    struct rtmsg rtm = {.rtm_family = (uint8_t)ip_af(ip), .rtm_dst_len = (uint8_t)ip_bits(ip)};
+    char text[IP_TEXT_MAX];
+    int index = 0;
+
+    nlmsg_append(msg, &rtm, sizeof rtm, NLMSG_ALIGNTO);
+    nla_put(msg, RTA_DST, ip_bits(ip) / 8, ip->bytes);
+    if (!netlink_get(netlink, msg, on_way, &index, err)) {
+        return err_wrap(err, "route to %s", ip_format(ip, text));
+    }
+    if (index == 0) {
+        return err_set(err, "route to %s: it leaves by no interface", ip_format(ip, text));
+    }
+    *ret_index = index;
+    return true;
+}
+
 static struct nl_msg *
 route_message(int type, int flags, const struct route *route)
 {

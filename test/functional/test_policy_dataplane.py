@@ -14,7 +14,7 @@ from felix_nodes import REFRESH, stays
 from lab import LabError, Stream, wait_for
 from lab.background import Background
 from lab.packets import SO_RCVBUFFORCE
-from policy.flows import CLIENT, SERVER, OpenFlows
+from policy.flows import CLIENT, SERVER, OpenFlows, assert_stopped, assert_untouched
 from policy.objects import (calico_policy, egress, global_policy, ingress, labels, network_policy, network_set, peer, port,
                             rule)
 from policy.tables import Table
@@ -53,22 +53,6 @@ def world_fixture(shared):
 def all_flows(flows, client, server, port_number):
     return [flows.open(protocol, client, server, port_number, family)
             for protocol in PROTOCOLS for family in (4, 6)]
-
-
-def assert_stopped(stopped, moment, within=1.0, watch=0.5):
-    """Nothing arrives at either end later than that, however often both ends send."""
-    time.sleep(max(moment + within + watch - time.monotonic(), 0))
-    for flow in stopped:
-        for end in (CLIENT, SERVER):
-            assert flow.last(end) < moment + within, (flow, end, flow.last(end) - moment)
-        assert flow.sent[CLIENT] > 0 and flow.sent[SERVER] > 0
-
-
-def assert_untouched(kept, moment):
-    now = time.monotonic()
-    for flow in kept:
-        assert flow.is_alive_since(now - 1), flow
-        assert flow.longest_gap(moment) < 1, (flow, flow.longest_gap(moment))
 
 
 # On one node, and across two with the change on either side.

@@ -162,26 +162,32 @@ class OpenFlows:
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
-    def open(self, protocol, client, server, port, family=4):
-        """Opened when this returns; LabError when it cannot be."""
+    def open(self, protocol, client, server, port, family=4, via=None):
+        """Opened when this returns; LabError when it cannot be. `via`: (address, port) the client goes to instead,
+        for TCP and UDP; somebody's DNAT makes the server's of it."""
         client, server = Place.of(client), Place.of(server)
-        name = f"{protocol} {client.name} -> {server.name}:{port} IPv{family}"
-        flow = {"tcp": self._tcp, "udp": self._udp, "sctp": self._sctp}[protocol](name, client, server, port, family)
+        name = f"{protocol} {client.name} -> {server.name}:{port} IPv{family}" + (f" via {via[0]}:{via[1]}" if via else "")
+        if protocol == "sctp":
+            flow = self._sctp(name, client, server, port, family)
+        else:
+            make = {"tcp": self._tcp, "udp": self._udp}[protocol]
+            flow = make(name, client, server, (server.ips[family], port), via)
         with self.lock:
             self.flows.append(flow)
         return flow
 
     @staticmethod
-    def _tcp(name, client, server, port, family):
+    def _tcp(name, client, server, address, via):
+        family = 6 if ":" in address[0] else 4
         listener = server.netns.socket(AF[family], socket.SOCK_STREAM)
         caller = client.netns.socket(AF[family], socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((server.ips[family], port))
+            listener.bind(address)
             listener.listen(1)
             listener.settimeout(2)
             caller.settimeout(2)
-            caller.connect((server.ips[family], port))
+            caller.connect(via or address)
             answerer, _ = listener.accept()
         except OSError as error:
             caller.close()
@@ -193,12 +199,13 @@ class OpenFlows:
         return _Sockets(name, [(caller, None), (answerer, None)])
 
     @staticmethod
-    def _udp(name, client, server, port, family):
+    def _udp(name, client, server, address, via):
+        family = 6 if ":" in address[0] else 4
         caller = client.netns.socket(AF[family], socket.SOCK_DGRAM)
         answerer = server.netns.socket(AF[family], socket.SOCK_DGRAM)
         caller.bind((client.ips[family], next(_ports)))
-        answerer.bind((server.ips[family], port))
-        return _Sockets(name, [(caller, answerer.getsockname()), (answerer, caller.getsockname())])
+        answerer.bind(address)
+        return _Sockets(name, [(caller, via or answerer.getsockname()), (answerer, caller.getsockname())])
 
     @staticmethod
     def _sctp(name, client, server, port, family):
@@ -242,3 +249,20 @@ class OpenFlows:
         self.thread.join()
         for flow in self.flows:
             flow.close()
+
+
+# ---- what became of them
+def assert_stopped(stopped, moment, within=1.0, watch=0.5):
+    """Nothing arrives at either end later than that, however often both ends send."""
+    time.sleep(max(moment + within + watch - time.monotonic(), 0))
+    for flow in stopped:
+        for end in (CLIENT, SERVER):
+            assert flow.last(end) < moment + within, (flow, end, flow.last(end) - moment)
+        assert flow.sent[CLIENT] > 0 and flow.sent[SERVER] > 0
+
+
+def assert_untouched(kept, moment):
+    now = time.monotonic()
+    for flow in kept:
+        assert flow.is_alive_since(now - 1), flow
+        assert flow.longest_gap(moment) < 1, (flow, flow.longest_gap(moment))

@@ -381,11 +381,12 @@ answer_list(struct eval *eval, const struct verdict_list *list, const struct pac
 static void
 answer_packet(struct eval *eval, const struct packet *packet)
 {
+    const struct flow flow = {*packet, *packet};
     const struct flow_ends ends = {
         .source = policy_state_endpoint_by_ip(eval->state, &packet->source),
         .destination = policy_state_endpoint_by_ip(eval->state, &packet->destination)};
 
-    printf("[%s, ", flow_is_allowed(&ends, packet, &eval->answers) ? "true" : "false");
+    printf("[%s, ", flow_is_allowed(&ends, &flow, &eval->answers) ? "true" : "false");
     answer_list(eval, ends.source ? ends.source->lists[USE_NORMAL][EGRESS] : NULL, packet);
     fputs(", ", stdout);
     answer_list(eval, ends.destination ? ends.destination->lists[USE_NORMAL][INGRESS] : NULL,

@@ -403,7 +403,8 @@ explain_agrees_with_the_judging_of_flows(void **state)
                 }
                 question.to.where = EXPLAIN_HERE;
                 question.to.endpoint = ends.destination = &end;
-                bool is_allowed = flow_is_allowed(&ends, &question.packet, &sets);
+                const struct flow flow = {question.packet, question.packet};
+                bool is_allowed = flow_is_allowed(&ends, &flow, &sets);
                 n_allowed += is_allowed;
                 n++;
                 assert_int_equal(explain_answer(&question, &sets, answer),

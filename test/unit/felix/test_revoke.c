@@ -87,7 +87,8 @@ struct world {
     uint16_t refused_port; /* every connection to it is refused */
     bool refuses_icmp;
     uint32_t judge_us; /* what judging takes, for nothing */
-    struct packet last;
+    struct packet last, last_arrived;
+    bool looks_before_dnat, touches_all;
     size_t n_turns;
     size_t n_runs;
     struct revoke_report report;
@@ -95,12 +96,14 @@ struct world {
 };
 
 static bool
-is_allowed(void *owner, const struct packet *packet)
+is_allowed(void *owner, const struct flow *flow)
 {
+    const struct packet *packet = &flow->packet;
     struct world *world = owner;
     uint64_t until = clock_monotonic_us() + world->judge_us;
 
     world->last = *packet;
+    world->last_arrived = flow->arrived;
     while (world->judge_us > 0 && clock_monotonic_us() < until) {
     }
     if (packet->protocol == IPPROTO_ICMP) {
@@ -146,6 +149,10 @@ judge_again(struct world *world, const char *const *touched, size_t n)
         struct ip address = ip(touched[i]);
         revoke_touch(revoke, &address);
     }
+    if (world->touches_all) {
+        revoke_touch_all(revoke);
+    }
+    revoke_look_before_dnat(revoke, world->looks_before_dnat);
     revoke_start(revoke);
     while (world->n_runs == 0 && uv_run(&loop, UV_RUN_ONCE)) {
     }
@@ -395,6 +402,38 @@ after_dnat_is_what_counts(void **state)
 }
 
 static void
+before_dnat_counts_where_somebody_looks(void **state)
+{
+    struct pair pair = stream_pair(IPPROTO_TCP, "127.0.2.3", "127.0.9.9", "127.0.2.2", 7003);
+    struct world world = {.refused_port = 7003, .looks_before_dnat = true};
+    struct ip service = ip("127.0.9.9");
+
+    (void)state;
+    assert_talks(&pair);
+    JUDGE(&world, "127.0.9.9");
+    assert_int_equal(world.report.n_refused, 1);
+    assert_true(ip_equal(&world.last_arrived.destination, &service));
+    assert_silent(&pair);
+    close_pair(&pair);
+}
+
+static void
+everything_is_looked_at_when_everything_is_touched(void **state)
+{
+    struct pair four = stream_pair(IPPROTO_TCP, "127.0.11.1", "127.0.11.2", "127.0.11.2", 7005);
+    struct pair six = stream_pair(IPPROTO_TCP, "::1", "::1", "::1", 7005);
+    struct world world = {.refused_port = 7005, .touches_all = true};
+
+    (void)state;
+    judge_again(&world, NULL, 0);
+    assert_int_equal(world.report.n_refused, 2);
+    assert_silent(&four);
+    assert_silent(&six);
+    close_pair(&four);
+    close_pair(&six);
+}
+
+static void
 others_are_not_looked_at(void **state)
 {
     struct pair pair = stream_pair(IPPROTO_TCP, "127.0.3.1", "127.0.3.2", "127.0.3.2", 7001);
@@ -568,6 +607,8 @@ main(void)
         cmocka_unit_test(sctp_ends_in_both_directions_and_comes_back),
         cmocka_unit_test(ipv6_ends_in_both_directions_and_comes_back),
         cmocka_unit_test(after_dnat_is_what_counts),
+        cmocka_unit_test(before_dnat_counts_where_somebody_looks),
+        cmocka_unit_test(everything_is_looked_at_when_everything_is_touched),
         cmocka_unit_test(others_are_not_looked_at),
         cmocka_unit_test(icmp_is_judged_by_its_type),
         cmocka_unit_test(long_work_leaves_the_loop_to_others),
