@@ -114,6 +114,24 @@ read_failure(const struct str *answer, const char *type, struct err *err)
                     details ? ": " : "", details ? details : "");
 }
 
+static bool
+read_success(const struct str *answer, struct cni_attachment *ret_attachment, struct err *err)
+{
+    AUTO(json_tree) struct json_object *json = NULL;
+    struct json_object *dns = NULL;
+
+    if (!json_parse(str_text(answer), answer->len, &json, err) ||
+        !result_addresses(json, NULL, ret_attachment, err) ||
+        !result_routes(json, &ret_attachment->routes, err)) {
+        return false;
+    }
+    if (json_object_object_get_ex(json, "dns", &dns) &&
+        json_object_is_type(dns, json_type_object)) {
+        ret_attachment->dns = json_object_get(dns);
+    }
+    return ret_attachment->n_ips > 0 || err_set(err, "no address in the result");
+}
+
 bool
 delegate_run(const struct cni_env *env, const struct cni_config *config, const char *command,
              struct cni_attachment *ret_attachment, struct err *err)
@@ -158,10 +176,6 @@ delegate_run(const struct cni_env *env, const struct cni_config *config, const c
     if (strcmp(command, "ADD") != 0) {
         return true;
     }
-    AUTO(json_tree) struct json_object *json = NULL;
-    return (json_parse(str_text(&answer), answer.len, &json, err) &&
-            result_addresses(json, NULL, ret_attachment, err) &&
-            result_routes(json, &ret_attachment->routes, err) &&
-            (ret_attachment->n_ips > 0 || err_set(err, "no address in the result"))) ||
+    return read_success(&answer, ret_attachment, err) ||
            err_code(err, CNI_IO, "IPAM plugin %s: %s", config->ipam_type, err ? err->text : "");
 }

@@ -101,6 +101,7 @@ struct cni_attachment {
     size_t n_ips;
     struct cni_routes routes; /* of the families above, see routes.h */
     bool are_routes_given;    /* by somebody, so that they belong into the result */
+    struct json_object *dns;  /* of a delegated IPAM plugin's answer; NULL: none. Owned by ADD */
 };
 
 extern const char *const cni_versions[]; /* NULL-terminated */

@@ -110,7 +110,7 @@ result_print(const struct cni_env *env, const struct cni_config *config,
     if (!json_object_object_get_ex(result, "dns", &dns)) {
         struct json_object *own = NULL;
         if (!json_object_object_get_ex(config->json, "dns", &own)) {
-            own = NULL;
+            own = attachment->dns;
         }
         json_object_object_add(result, "dns",
                                own ? json_object_get(own) : json_object_new_object());

@@ -262,6 +262,7 @@ verb_add(const struct cni_env *env, const struct cni_config *config, struct err 
     }
     VEC_DONE(&add.ranges[0]);
     VEC_DONE(&add.ranges[1]);
+    json_object_put(add.attachment.dns);
     wire_close(add.wire);
     return good;
 }

@@ -171,14 +171,16 @@ def test_addresses_from_the_static_plugin(plugin, sandbox):
     plugin.wait_clean()
 
 
-def test_routes_of_a_delegated_plugin_are_the_pods(plugin, sandbox):
+def test_routes_and_dns_of_a_delegated_plugin_are_the_pods(plugin, sandbox):
     config = plugin.config("1.0.0")
     config["ipam"] = {"type": "static", "addresses": [{"address": "10.95.0.7/24"}],
-                      "routes": [{"dst": "192.0.2.0/24", "gw": "10.95.0.1"}]}
+                      "routes": [{"dst": "192.0.2.0/24", "gw": "10.95.0.1"}],
+                      "dns": {"nameservers": ["192.0.2.53"], "search": ["example.org"]}}
     result = plugin.add(sandbox, config)
     shown = json.loads(sandbox.netns.run(["ip", "-j", "route", "show", "dev", "eth0"]))
     assert {r["dst"]: r.get("gateway") for r in shown} == {"169.254.1.1": None, "192.0.2.0/24": "169.254.1.1"}
     assert result["routes"] == [{"dst": "192.0.2.0/24"}]
+    assert result["dns"] == config["ipam"]["dns"]
     plugin.call("CHECK", sandbox, {**config, "prevResult": result})
     plugin.delete(sandbox, {**config, "prevResult": result})
 
