@@ -222,7 +222,9 @@ felix_configure_routes(struct felix *felix)
                                            .removes_foreign =
                                                felix->settings->removes_foreign_routes,
                                            .source4 = source_of(felix->settings->route_source),
-                                           .source6 = source_of(felix->settings->route_source6)};
+                                           .source6 = source_of(felix->settings->route_source6),
+                                           .metric4 = felix->settings->route_metric,
+                                           .metric6 = felix->settings->route_metric6};
 
     endpoints_configure(felix->endpoints, &routes);
     felix->next_routes_ms = 0; /* what is foreign now is found by reading back */

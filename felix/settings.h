@@ -89,8 +89,9 @@ struct felix_settings {
     bool no_route_sync;
     bool removes_foreign_routes;
     char *route_source, *route_source6; /* addresses, "none" or "" */
-    char *excluded_interfaces;          /* "kube-ipvs0,/^veth/" */
-    char *mtu_interfaces;               /* a regular expression; "": the node address's interface */
+    uint32_t route_metric, route_metric6;
+    char *excluded_interfaces; /* "kube-ipvs0,/^veth/" */
+    char *mtu_interfaces;      /* a regular expression; "": the node address's interface */
 
     uint64_t iptables_recheck_ms; /* after a write */
     uint64_t iptables_lock_probe_ms;

@@ -16,6 +16,8 @@ struct taken {
     uint64_t turn; /* who lost it last gets it first */
 };
 
+#define IPV6_METRIC 1024 /* what the kernel makes of 0 */
+
 struct endpoint {
     char ifname[LINK_NAME_MAX];
     struct prefix *ips; /* room for all that it was put with */
@@ -30,8 +32,9 @@ struct endpoint {
 struct endpoints {
     struct endpoints_spec spec;
     struct table *by_name;
-    struct table *loose;     /* see endpoints_loosen(); NULL: none yet */
-    VEC(struct route) stale; /* to delete */
+    struct table *loose; /* see endpoints_loosen(); NULL: none yet */
+    route_vec stale;     /* to delete */
+    route_vec older;     /* to pods, of another metric: to delete when the newer ones are there */
     bool any_dirty;
     bool is_source_refused; /* by the kernel: routes go without it until it is configured anew */
     uint64_t n_repaired;
@@ -65,6 +68,7 @@ endpoints_free(struct endpoints *endpoints)
         table_free(endpoints->by_name, endpoint_free);
         table_free(endpoints->loose, NULL);
         VEC_DONE(&endpoints->stale);
+        VEC_DONE(&endpoints->older);
         free(endpoints);
     }
 }
@@ -95,6 +99,15 @@ has_ip(const struct prefix *ips, size_t n, const struct prefix *ip)
     return false;
 }
 
+static uint32_t
+metric_of(const struct endpoints *endpoints, uint8_t family)
+{
+    const struct endpoint_routes *routes = &endpoints->spec.routes;
+    uint32_t metric = family == 4 ? routes->metric4 : routes->metric6;
+
+    return family == 6 && metric == 0 ? IPV6_METRIC : metric;
+}
+
 static struct route
 route_to(const struct endpoints *endpoints, const struct endpoint *endpoint,
          const struct prefix *ip)
@@ -105,6 +118,7 @@ route_to(const struct endpoints *endpoints, const struct endpoint *endpoint,
                           .scope = ip->ip.family == 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
                           .type = RTN_UNICAST,
                           .table = RT_TABLE_MAIN,
+                          .metric = metric_of(endpoints, ip->ip.family),
                           .source = ip->ip.family == 4 ? endpoints->spec.routes.source4
                                                        : endpoints->spec.routes.source6};
 }
@@ -121,6 +135,7 @@ drop_ip(struct endpoints *endpoints, const struct endpoint *endpoint, const stru
     if (endpoint->index > 0 && !endpoints->spec.routes.are_left) {
         struct route route = route_to(endpoints, endpoint, ip);
         route.source = (struct ip){0}; /* whatever it was when it was written */
+        route.metric = 0;              /* likewise */
         VEC_PUSH(&endpoints->stale, route);
     }
 }
@@ -300,7 +315,8 @@ endpoints_on_route_gone(struct endpoints *endpoints, const struct route *route)
 {
     /* BIRD's routes come and go by the thousand; they are not looked up. */
     if (endpoints->spec.routes.are_left || route->protocol != endpoints->spec.route_protocol ||
-        route->dst.len != ip_bits(&route->dst.ip)) {
+        route->dst.len != ip_bits(&route->dst.ip) ||
+        route->metric != metric_of(endpoints, route->dst.ip.family)) {
         return;
     }
     TABLE_FOREACH (endpoints->by_name, entry) {
@@ -383,12 +399,13 @@ program(struct endpoints *endpoints, struct endpoint *endpoint, struct err *err)
     return true;
 }
 
-bool
-endpoints_apply(struct endpoints *endpoints, struct err *err)
+/* The first error is told. */
+static bool
+delete_routes(struct endpoints *endpoints, route_vec *routes, struct err *err)
 {
     bool good = true;
 
-    VEC_FOREACH (&endpoints->stale, route) {
+    VEC_FOREACH (routes, route) {
         struct err reason = ERR_INIT;
         /* Already gone, with its link perhaps, is what we want. */
         if (!route_delete(endpoints->spec.netlink, route, &reason) && reason.code != ESRCH &&
@@ -396,10 +413,15 @@ endpoints_apply(struct endpoints *endpoints, struct err *err)
             good = good && err_code(err, reason.code, "%s", reason.text);
         }
     }
-    endpoints->stale.n = 0;
-    if (!endpoints->any_dirty) {
-        return good;
-    }
+    routes->n = 0;
+    return good;
+}
+
+static bool
+program_dirty(struct endpoints *endpoints, struct err *err)
+{
+    bool good = true;
+
     endpoints->any_dirty = false;
     TABLE_FOREACH (endpoints->by_name, entry) {
         struct endpoint *endpoint = table_value(entry);
@@ -418,6 +440,18 @@ endpoints_apply(struct endpoints *endpoints, struct err *err)
         }
     }
     return good;
+}
+
+bool
+endpoints_apply(struct endpoints *endpoints, struct err *err)
+{
+    bool good = delete_routes(endpoints, &endpoints->stale, err);
+
+    if (endpoints->any_dirty) {
+        good = program_dirty(endpoints, good ? err : NULL) && good;
+    }
+    /* A failure above leaves both, which does no harm; the next resync finds the older one. */
+    return delete_routes(endpoints, &endpoints->older, good ? err : NULL) && good;
 }
 
 #define ROUTE_KEY_MAX (PREFIX_TEXT_MAX + 16)
@@ -452,10 +486,14 @@ mark_stale(struct endpoints *endpoints, const struct endpoint *endpoint, const r
     VEC_FOREACH (routes, route) {
         bool is_ours = route->protocol == endpoints->spec.route_protocol &&
                        route->dst.len == ip_bits(&route->dst.ip);
-        if (route->index == endpoint->index &&
-            (is_ours || endpoints->spec.routes.removes_foreign) &&
-            !has_ip(endpoint->ips, endpoint->n_ips, &route->dst)) {
+        if (route->index != endpoint->index ||
+            (!is_ours && !endpoints->spec.routes.removes_foreign)) {
+            continue;
+        }
+        if (!has_ip(endpoint->ips, endpoint->n_ips, &route->dst)) {
             VEC_PUSH(&endpoints->stale, *route);
+        } else if (is_ours && route->metric != metric_of(endpoints, route->dst.ip.family)) {
+            VEC_PUSH(&endpoints->older, *route);
         }
     }
 }
@@ -494,7 +532,8 @@ mark_family(struct endpoints *endpoints, uint8_t family, const route_vec *routes
 
     VEC_FOREACH (routes, route) {
         char key[ROUTE_KEY_MAX];
-        if (ip_equal(&route->source, source) || endpoints->is_source_refused) {
+        if (route->metric == metric_of(endpoints, family) &&
+            (ip_equal(&route->source, source) || endpoints->is_source_refused)) {
             table_put(present, route_key(route->index, &route->dst, key), endpoints);
         }
     }

@@ -15,6 +15,7 @@ struct endpoint_routes {
     bool are_left;              /* RouteSyncDisabled: routes are not written and not removed */
     bool removes_foreign;       /* RemoveExternalRoutes */
     struct ip source4, source6; /* DeviceRouteSourceAddress; family 0: the kernel chooses */
+    uint32_t metric4, metric6;  /* IPv4NormalRoutePriority */
 };
 
 struct endpoints_spec {

@@ -130,6 +130,25 @@ def test_the_source_of_pod_routes_is_set(node):
     wait_for(lambda: node.is_programmed(pod) and "prefsrc" not in node.route_to(pod.ips[0]), 10, "a route without")
 
 
+def test_the_metric_of_pod_routes_changes_without_a_gap(node):
+    pod = node.add_felix_pod("one", 5)
+
+    def metrics():
+        return [[r.get("metric", 0) for r in node.routes(family) if r["dst"] == pod.ip(family)] for family in (4, 6)]
+
+    assert metrics() == [[1024], [1024]]
+    with Stream({"4": (node.netns, pod.netns, pod.ips[0]), "6": (node.netns, pod.netns, pod.ips[1])}, rate=500) as stream:
+        for low, high in ((512, 700), (2000, 2001), (1024, 1024)):
+            configure(node, ipv4NormalRoutePriority=low, ipv6NormalRoutePriority=high)
+            wait_for(lambda want=[[low], [high]]: metrics() == want, 10, lambda: str(metrics()))
+        assert not any(flow.lost or flow.refused for flow in stream.stop())
+    # An earlier version's, and Calico's with another setting.
+    repaired = node.metric("canal_felix_repaired_total")
+    node.netns.ip(f"route add {pod.ips[0]}/32 dev {pod.host_ifname} scope link proto boot")
+    wait_for(lambda: metrics() == [[1024], [1024]], 10, lambda: str(metrics()))
+    assert node.is_programmed(pod) and node.metric("canal_felix_repaired_total") == repaired
+
+
 def test_pods_get_the_smallest_mtu_of_the_interfaces_that_match(node):
     node.netns.ip("link add small type bridge", "link set small mtu 1300 up")
     try:
