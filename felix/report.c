@@ -146,7 +146,8 @@ update_status_file(void *owner, const struct workload *workload)
     struct felix *felix = owner;
     uint64_t wanted[N_FAMILIES] = {0};
 
-    if (endpoints_is_programmed(felix->endpoints, workload->ifname) &&
+    /* Without addresses it is known from the API only, and nobody has wired it yet. */
+    if (workload->n_ips > 0 && endpoints_is_programmed(felix->endpoints, workload->ifname) &&
         policies_revisions(felix->policies, workload->ifname, wanted) &&
         policies_knows_pod(felix->policies, workload->ifname) && tables_hold(felix, wanted)) {
         status_files_put(felix->status_files, workload);

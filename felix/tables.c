@@ -120,6 +120,9 @@ on_rules(void *owner, const struct iptables_result *result)
     struct felix *felix = owner;
 
     metric_add(felix->m.restore_calls, result->wrote);
+    if (felix->tables[1]) {
+        iptables_apply(felix->tables[1]); /* it may have waited for IPv4 */
+    }
     if (!result->in_place) {
         metric_add(felix->m.restore_errors, 1);
         felix_note_error(felix, &result->err);

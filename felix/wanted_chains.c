@@ -12,6 +12,8 @@
 
 #define KEY_MAX 48
 #define N_FAMILIES 2
+/* A commit takes a few milliseconds. One that hangs must not keep the other family from its own. */
+#define OTHER_FAMILY_MS 100
 
 enum piece_kind {
     PIECE_POLICY,
@@ -394,7 +396,23 @@ want_family(const struct rendering *rendering, struct iptables *tables, uint8_t 
     }
     iptables_want_chains(tables, &set);
     ruleset_done(&set);
-    iptables_apply(tables);
+}
+
+/* IPv4 first; who wanted this applies IPv6 when it has settled. */
+static void
+apply(struct iptables *const tables[2])
+{
+    bool is_alone = tables[0] == NULL;
+
+    if (!is_alone) {
+        iptables_apply(tables[0]);
+        is_alone = iptables_is_in_place(tables[0]);
+    }
+    if (tables[1] && is_alone) {
+        iptables_apply(tables[1]);
+    } else if (tables[1]) {
+        iptables_apply_within(tables[1], OTHER_FAMILY_MS);
+    }
 }
 
 static void
@@ -432,6 +450,7 @@ wanted_chains_want(struct wanted_chains *chains, struct iptables *const tables[2
     }
     ruleset_done(&dispatch);
     forget_dirty(chains);
+    apply(tables);
 }
 
 void

@@ -192,17 +192,32 @@ iptables_want_hooks(struct iptables *tables, const struct hook *hooks, size_t n)
     }
 }
 
-void
-iptables_apply(struct iptables *tables)
+/* Something is to be written, and nobody else will see to it. */
+static bool
+is_write_due(struct iptables *tables)
 {
     bool is_new = tables->wanted != tables->planned;
 
     if (tables->is_closing || (tables->is_applied && !is_new)) {
-        return;
+        return false;
     }
     tables->is_applied = true;
-    if (tables->is_running) {
-        return; /* its end looks for more */
+    return !tables->is_running; /* its end looks for more */
+}
+
+void
+iptables_apply_within(struct iptables *tables, uint64_t delay_ms)
+{
+    if (is_write_due(tables)) {
+        kick_later(&tables->write, delay_ms);
+    }
+}
+
+void
+iptables_apply(struct iptables *tables)
+{
+    if (!is_write_due(tables)) {
+        return;
     }
     if (tables->retry_ms > RETRY_MIN_MS) {
         kick_later(&tables->write, RETRY_MIN_MS); /* what is new may be the cure */

@@ -62,6 +62,10 @@ void iptables_want_hooks(struct iptables *tables, const struct hook *hooks, size
 /* Writes what changed, at once unless a cycle runs or has just ended. Nothing is read or written
  * before the first of these; further ones with nothing changed cost nothing. */
 void iptables_apply(struct iptables *tables);
+/* The same, but up to 'delay_ms' later, when the other family is about to write: the kernel (nft)
+ * has one generation for both, and of two commits prepared at the same time one is sent back to
+ * read everything again; legacy tools share a lock. iptables_apply() when the other has settled. */
+void iptables_apply_within(struct iptables *tables, uint64_t delay_ms);
 /* Read back and repair: every refresh interval. */
 void iptables_check(struct iptables *tables);
 /* MONITOR_RULE, MONITOR_RULES and MONITOR_RULES_LOST, all of them: what others write is told from
