@@ -34,9 +34,65 @@ quotes_and_brackets(const char *text)
                                              _mm_cmpeq_epi8(folded, _mm_set1_epi8('}'))));
     return (unsigned)_mm_movemask_epi8(hits);
 }
+
+/* What the bytes of a block are, a bit each. */
+struct classes {
+    uint64_t quotes, escapes, open, close;
+};
+
+static void
+classify(const char *text, struct classes *classes)
+{
+    for (unsigned shift = 0; shift < JSON_BLOCK; shift += sizeof(__m128i)) {
+        __m128i bytes;
+        memcpy(&bytes, text + shift, sizeof bytes);
+        __m128i folded = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+        unsigned quotes = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')));
+        unsigned escapes = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+        unsigned open = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(folded, _mm_set1_epi8('{')));
+        unsigned close = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(folded, _mm_set1_epi8('}')));
+        classes->quotes |= (uint64_t)quotes << shift;
+        classes->escapes |= (uint64_t)escapes << shift;
+        classes->open |= (uint64_t)open << shift;
+        classes->close |= (uint64_t)close << shift;
+    }
+}
+
+bool
+json_scan_block(const char *text, bool *is_inside, struct json_brackets *ret_brackets)
+{
+    struct classes classes = {0};
+
+    classify(text, &classes);
+    if (classes.escapes) {
+        return false;
+    }
+    /* A byte is inside when the quotes up to it are odd in number: each step doubles how far back
+     * a bit looks. */
+    uint64_t inside = classes.quotes;
+    for (unsigned reach = 1; reach < JSON_BLOCK; reach *= 2) {
+        inside ^= inside << reach;
+    }
+    if (*is_inside) {
+        inside = ~inside;
+    }
+    *is_inside = inside >> (JSON_BLOCK - 1);
+    ret_brackets->open = classes.open & ~inside;
+    ret_brackets->close = classes.close & ~inside;
+    return true;
+}
 #define STEP 16
 #else
 #define STEP 0
+
+bool
+json_scan_block(const char *text, bool *is_inside, struct json_brackets *ret_brackets)
+{
+    (void)text;
+    (void)is_inside;
+    (void)ret_brackets;
+    return false;
+}
 #endif
 
 /* First '"' or '\\' at or behind text. */
@@ -115,13 +171,36 @@ json_scan_string(const char *text, const char *end, bool *is_escaped, bool *is_i
     return end;
 }
 
-static const char *
-skip_space(const char *text, const char *end)
+const char *
+json_skip_space(const char *text, const char *end)
 {
     while (text < end && (*text == ' ' || *text == '\n' || *text == '\t' || *text == '\r')) {
         text++;
     }
     return text;
+}
+
+/* Goes over whole blocks while depth stays above zero; returns where that ends, outside of a
+ * string, or NULL when the text ends inside of one. */
+static const char *
+skip_blocks(const char *text, const char *end, size_t *depth)
+{
+    bool is_inside = false;
+    bool was_inside = false;
+    struct json_brackets brackets;
+
+    while (end - text >= JSON_BLOCK && json_scan_block(text, &is_inside, &brackets)) {
+        size_t n_closed = (size_t)__builtin_popcountll(brackets.close);
+        if (n_closed >= *depth) {
+            /* It may end here; only the order of the brackets says. */
+            is_inside = was_inside;
+            break;
+        }
+        *depth += (size_t)__builtin_popcountll(brackets.open) - n_closed;
+        was_inside = is_inside;
+        text += JSON_BLOCK;
+    }
+    return is_inside ? json_skip_string(text, end) : text;
 }
 
 /* 'text' is behind the opening bracket. */
@@ -130,23 +209,27 @@ skip_container(const char *text, const char *end)
 {
     size_t depth = 1;
 
-    for (;;) {
-        text = json_scan_structural(text, end);
+    while (text && (text = skip_blocks(text, end, &depth))) {
+        const char *stop = end - text > JSON_BLOCK ? text + JSON_BLOCK : end;
+        while (text && text < stop) {
+            text = json_scan_structural(text, end);
+            if (text >= end) {
+                return NULL;
+            }
+            char c = *text++;
+            if (c == '"') {
+                text = json_skip_string(text, end);
+            } else if ((c | 0x20) == '{') {
+                depth++;
+            } else if (--depth == 0) {
+                return text;
+            }
+        }
         if (text >= end) {
             return NULL;
         }
-        char c = *text++;
-        if (c == '"') {
-            text = json_skip_string(text, end);
-            if (!text) {
-                return NULL;
-            }
-        } else if ((c | 0x20) == '{') {
-            depth++;
-        } else if (--depth == 0) {
-            return text;
-        }
     }
+    return NULL;
 }
 
 const char *
@@ -168,19 +251,10 @@ json_skip_value(const char *text, const char *end)
     return text > start ? text : NULL;
 }
 
-struct member {
-    const char *key; /* behind the quote */
-    size_t key_len;
-    const char *value;
-};
-
-/* Reads the key at *text; *text is then where the value begins, and the caller moves it behind the
- * value. False at the end of the object (*text is then behind the brace) and, with *text NULL, when
- * this is no object. */
-static bool
-next_member(const char **text, const char *end, bool is_first, struct member *ret_member)
+bool
+json_next_member(const char **text, const char *end, bool is_first, struct json_member *ret_member)
 {
-    const char *at = skip_space(*text, end);
+    const char *at = json_skip_space(*text, end);
 
     *text = NULL;
     if (at < end && *at == '}') {
@@ -191,28 +265,28 @@ next_member(const char **text, const char *end, bool is_first, struct member *re
         if (at >= end || *at != ',') {
             return false;
         }
-        at = skip_space(at + 1, end);
+        at = json_skip_space(at + 1, end);
     }
     if (at >= end || *at != '"') {
         return false;
     }
-    struct member member = {.key = at + 1};
+    struct json_member member = {.key = at + 1};
     at = json_skip_string(at + 1, end);
     if (!at) {
         return false;
     }
     member.key_len = (size_t)(at - 1 - member.key);
-    at = skip_space(at, end);
+    at = json_skip_space(at, end);
     if (at >= end || *at != ':') {
         return false;
     }
-    member.value = *text = skip_space(at + 1, end);
+    member.value = *text = json_skip_space(at + 1, end);
     *ret_member = member;
     return true;
 }
 
 static const struct json_keep *
-find_keep(const struct json_keep *keep, const struct member *member)
+find_keep(const struct json_keep *keep, const struct json_member *member)
 {
     for (; keep->key; keep++) {
         if (keep->len == member->key_len && memcmp(keep->key, member->key, keep->len) == 0) {
@@ -243,21 +317,21 @@ static const char *
 prune_array(const char *text, const char *end, const struct json_keep *keep, struct str *out)
 {
     str_add_char(out, '[');
-    text = skip_space(text, end);
+    text = json_skip_space(text, end);
     for (bool is_first = true; text < end && *text != ']'; is_first = false) {
         if (!is_first) {
             if (*text != ',') {
                 return NULL;
             }
             str_add_char(out, ',');
-            text = skip_space(text + 1, end);
+            text = json_skip_space(text + 1, end);
         }
         text = text < end && *text == '{' ? prune_object(text + 1, end, keep, out)
                                           : keep_value(text, end, out);
         if (!text) {
             return NULL;
         }
-        text = skip_space(text, end);
+        text = json_skip_space(text, end);
     }
     str_add_char(out, ']');
     return text < end ? text + 1 : NULL;
@@ -279,11 +353,11 @@ prune_value(const char *text, const char *end, const struct json_keep *keep, str
 static const char *
 prune_object(const char *text, const char *end, const struct json_keep *keep, struct str *out)
 {
-    struct member member;
+    struct json_member member;
     bool is_first_kept = true;
 
     str_add_char(out, '{');
-    for (bool is_first = true; next_member(&text, end, is_first, &member); is_first = false) {
+    for (bool is_first = true; json_next_member(&text, end, is_first, &member); is_first = false) {
         const struct json_keep *found = find_keep(keep, &member);
         if (!found) {
             text = json_skip_value(text, end);
@@ -310,13 +384,13 @@ json_prune(const char *text, size_t len, const struct json_keep *keep, struct st
            struct err *err)
 {
     const char *end = text + len;
-    const char *at = skip_space(text, end);
+    const char *at = json_skip_space(text, end);
 
     if (at >= end || *at != '{') {
         return err_set(err, "not a JSON object");
     }
     at = prune_object(at + 1, end, keep, out);
-    if (!at || skip_space(at, end) != end) {
+    if (!at || json_skip_space(at, end) != end) {
         return err_set(err, "not JSON: brackets, quotes or commas are wrong");
     }
     return true;
@@ -326,14 +400,14 @@ bool
 json_find(const char *text, size_t len, const char *key, const char **ret_value, size_t *ret_len)
 {
     const char *end = text + len;
-    const char *at = skip_space(text, end);
+    const char *at = json_skip_space(text, end);
     size_t key_len = strlen(key);
-    struct member member;
+    struct json_member member;
 
     if (at >= end || *at++ != '{') {
         return false;
     }
-    for (bool is_first = true; next_member(&at, end, is_first, &member); is_first = false) {
+    for (bool is_first = true; json_next_member(&at, end, is_first, &member); is_first = false) {
         at = json_skip_value(member.value, end);
         if (!at) {
             return false;

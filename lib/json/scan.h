@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/base/err.h"
 #include "lib/base/str.h"
@@ -37,6 +38,28 @@ const char *json_scan_structural(const char *text, const char *end);
 /* From inside a string: the first byte behind it (*is_inside becomes false), or 'end'. *is_escaped
  * carries a backslash at the end of a piece over to the next one. */
 const char *json_scan_string(const char *text, const char *end, bool *is_escaped, bool *is_inside);
+/* The brackets outside of strings among JSON_BLOCK bytes, a bit each; *is_inside (a string) moves
+ * from the first byte to behind the last. False: not to be had for these bytes (a backslash is
+ * among them, or the machine lacks the instructions), take them one by one. Not for text that a
+ * backslash precedes. */
+#define JSON_BLOCK 64
+struct json_brackets {
+    uint64_t open, close;
+};
+bool json_scan_block(const char *text, bool *is_inside, struct json_brackets *ret_brackets);
+
+/* A member of an object under way. */
+struct json_member {
+    const char *key; /* behind the quote, as it is spelled */
+    size_t key_len;
+    const char *value;
+};
+/* The members one after the other: *text is behind the opening brace or, later, behind the value
+ * of the member before; the caller moves it from the value to behind it. False at the end of the
+ * object (*text is then behind the brace) and, with *text NULL, when this is no object. */
+bool json_next_member(const char **text, const char *end, bool is_first,
+                      struct json_member *ret_member);
+const char *json_skip_space(const char *text, const char *end);
 
 /* Appends the object without the members that 'keep' does not name. Members are found by their
  * plain spelling: a key written with escapes is not recognised. */

@@ -103,34 +103,79 @@ close_bracket(struct split *split, char c, struct err *err)
     return true;
 }
 
+static bool
+bracket(struct split *split, char c, struct err *err)
+{
+    return (c | 0x20) == '{' ? open_bracket(split, c, err) : close_bracket(split, c, err);
+}
+
+/* Takes whole blocks from *at, up to the value's end or to bytes that must be taken one by one. */
+static bool
+run_blocks(struct split *split, const char **at, const char *end, struct err *err)
+{
+    struct json_brackets brackets;
+
+    while (split->depth > 0 && !split->is_escaped && end - *at >= JSON_BLOCK &&
+           json_scan_block(*at, &split->is_in_string, &brackets)) {
+        const char *block = *at;
+        *at += JSON_BLOCK;
+        for (uint64_t left = brackets.open | brackets.close; left; left &= left - 1) {
+            const char *found = block + __builtin_ctzll(left);
+            if (!bracket(split, *found, err)) {
+                return false;
+            }
+            if (split->depth == 0) {
+                split->is_in_string = false;
+                *at = found + 1;
+                return true;
+            }
+        }
+    }
+    return true;
+}
+
+/* One string or bracket from *at; it may end in the middle of a string. */
+static bool
+run_token(struct split *split, const char **at, const char *end, struct err *err)
+{
+    if (split->is_in_string) {
+        *at = json_scan_string(*at, end, &split->is_escaped, &split->is_in_string);
+        return true;
+    }
+    *at = json_scan_structural(*at, end);
+    if (*at >= end) {
+        return true;
+    }
+    char c = *(*at)++;
+    if (c == '"') {
+        split->is_in_string = true;
+        return true;
+    }
+    return bracket(split, c, err);
+}
+
 /* Runs through a value from *at; stops behind it with the state 'next', or at the end. */
 static bool
 run_inside(struct split *split, const char **at, const char *end, struct err *err)
 {
-    const char *text = *at;
+    bool is_ended = false;
 
-    while (text < end) {
-        if (split->is_in_string) {
-            text = json_scan_string(text, end, &split->is_escaped, &split->is_in_string);
-        } else {
-            text = json_scan_structural(text, end);
-            if (text >= end) {
-                break;
-            }
-            char c = *text++;
-            if (c == '"') {
-                split->is_in_string = true;
-            } else if ((c | 0x20) == '{' ? !open_bracket(split, c, err)
-                                         : !close_bracket(split, c, err)) {
+    while (*at < end && !is_ended) {
+        if (!run_blocks(split, at, end, err)) {
+            return false;
+        }
+        const char *stop = end - *at > JSON_BLOCK ? *at + JSON_BLOCK : end;
+        is_ended = split->depth == 0 && !split->is_in_string;
+        while (*at < stop && !is_ended) {
+            if (!run_token(split, at, stop, err)) {
                 return false;
             }
-        }
-        if (split->depth == 0 && !split->is_in_string) {
-            split->state = split->next;
-            break;
+            is_ended = split->depth == 0 && !split->is_in_string;
         }
     }
-    *at = text;
+    if (is_ended) {
+        split->state = split->next;
+    }
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* The pruner and the member finder: they read nothing outside the text, and for an object json-c
- * takes, what is kept is what json-c sees there. */
+ * takes, what is kept is what json-c sees there. Jumping over a value ends where going over it byte
+ * by byte does. */
 #include <json-c/json.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -70,6 +71,44 @@ compare(struct json_object *whole, struct json_object *pruned)
     }
 }
 
+/* json_skip_value() of what begins with a bracket, one byte after the other. */
+static const char *
+skip_slowly(const char *text, const char *end)
+{
+    size_t depth = 0;
+    bool is_inside = false;
+
+    for (; text < end; text++) {
+        if (is_inside) {
+            if (*text == '\\') {
+                text++; /* with the byte behind it */
+            } else {
+                is_inside = *text != '"';
+            }
+        } else if (*text == '"') {
+            is_inside = true;
+        } else if (*text == '{' || *text == '[') {
+            depth++;
+        } else if ((*text == '}' || *text == ']') && --depth == 0) {
+            return text + 1;
+        }
+    }
+    return NULL;
+}
+
+static void
+compare_skips(const char *text, size_t size)
+{
+    const char *end = text + size;
+    const char *last = size < 256 ? end : text + 256;
+
+    for (const char *at = text; at < last; at++) {
+        if ((*at == '{' || *at == '[') && json_skip_value(at, end) != skip_slowly(at, end)) {
+            abort();
+        }
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -77,6 +116,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO(json_tree) struct json_object *whole = NULL;
     AUTO(json_tree) struct json_object *pruned = NULL;
     const char *text = (const char *)data;
+    compare_skips(text, size);
     const char *value = NULL;
     size_t value_len = 0;
     bool is_pruned = json_prune(text, size, keep, &out, NULL);

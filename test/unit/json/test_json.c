@@ -4,6 +4,7 @@
 
 #include "lib/base/str.h"
 #include "lib/json/json.h"
+#include "lib/json/scan.h"
 #include "test/unit/cmocka.h"
 
 static struct json_object *
@@ -180,6 +181,59 @@ json_parse_refuses_what_is_not_one_value(void **state)
     json_object_put(json);
 }
 
+/* The end of the value at 'text' when each byte is looked at. */
+static size_t
+skip_slowly(const char *text, size_t len)
+{
+    size_t depth = 0;
+    bool is_inside = false;
+
+    for (size_t i = 0; i < len; i++) {
+        if (is_inside) {
+            if (text[i] == '\\') {
+                i++; /* with the byte behind it */
+            } else {
+                is_inside = text[i] != '"';
+            }
+        } else if (text[i] == '"') {
+            is_inside = true;
+        } else if (text[i] == '{' || text[i] == '[') {
+            depth++;
+        } else if ((text[i] == '}' || text[i] == ']') && --depth == 0) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+static void
+jumping_over_a_value_ends_where_walking_does(void **state)
+{
+    static const char rare[] = "{[\"x,: 1234567890abcdefghijklmnopqrstuvwxyz}]\\{[\"\"}]";
+    static const char dense[] = "{[\"\"}]\\x";
+    uint32_t random = 1;
+
+    (void)state;
+    for (unsigned round = 0; round < 20000; round++) {
+        char text[400];
+        const char *alphabet = round % 2 ? rare : dense;
+        size_t n = round % 2 ? sizeof rare - 1 : sizeof dense - 1;
+        size_t len = 1 + round % sizeof text;
+        text[0] = '{';
+        for (size_t i = 1; i < len; i++) {
+            random = random * 1664525 + 1013904223;
+            text[i] = alphabet[(random >> 16) % n];
+            /* Long strings and deep values, too. */
+            if (round % 3 == 0 && (random >> 8) % 4 && strchr("}]\"", text[i])) {
+                text[i] = 'y';
+            }
+        }
+        const char *end = json_skip_value(text, text + len);
+        size_t slow = skip_slowly(text, len);
+        assert_ptr_equal(end, slow ? text + slow : NULL);
+    }
+}
+
 int
 main(void)
 {
@@ -190,6 +244,7 @@ main(void)
         cmocka_unit_test(json_path_stays_within_its_room),
         cmocka_unit_test(json_each_string_walks_a_map_and_stops_at_what_is_no_string),
         cmocka_unit_test(json_parse_refuses_what_is_not_one_value),
+        cmocka_unit_test(jumping_over_a_value_ends_where_walking_does),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
