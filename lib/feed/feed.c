@@ -72,9 +72,11 @@ struct feed {
     struct metric *rejected_total, *lists_total, *troubles_total;
 };
 
-/* An object as it came, before it is decoded. */
+/* An object as it came: decoded already when it is plain, else before that. */
 struct arrival {
     struct json_object *json;
+    const struct kind_ops *ops;
+    void *object;   /* NULL: 'json' is to be decoded */
     struct str key; /* empty: it cannot be named */
     uint64_t version;
     struct err err; /* why there is no key */
@@ -94,6 +96,9 @@ count(struct metric *metric, const struct shelf *shelf)
 static void
 arrival_done(struct arrival *arrival)
 {
+    if (arrival->object) {
+        arrival->ops->free(arrival->object);
+    }
     json_tree_done(&arrival->json);
     str_done(&arrival->key);
 }
@@ -157,6 +162,26 @@ read_key(const struct shelf *shelf, struct json_object *json, struct str *key,
     return true;
 }
 
+/* A plain object of a kind that there may be very many of. False: it takes the other way. */
+static bool
+arrive_plain(const struct shelf *shelf, const char *json, size_t len, struct arrival *arrival)
+{
+    struct kind_head head;
+
+    arrival->ops = shelf->ops;
+    arrival->object = shelf->ops->scan ? shelf->ops->scan(json, len, &head) : NULL;
+    if (!arrival->object) {
+        return false;
+    }
+    if (head.ns) {
+        str_add(&arrival->key, head.ns);
+        str_add_char(&arrival->key, '/');
+    }
+    str_add(&arrival->key, head.name);
+    arrival->version = head.version ? kube_version_number(head.version, head.version_len) : 0;
+    return true;
+}
+
 /* False: the text is not JSON. */
 static bool
 arrive(struct shelf *shelf, const char *json, size_t len, struct arrival *ret_arrival,
@@ -165,6 +190,9 @@ arrive(struct shelf *shelf, const char *json, size_t len, struct arrival *ret_ar
     struct str *pruned = &shelf->feed->pruned;
 
     *ret_arrival = (struct arrival){0};
+    if (arrive_plain(shelf, json, len, ret_arrival)) {
+        return true;
+    }
     str_clear(pruned);
     if (!json_prune(json, len, feed_keep(shelf->kind), pruned, err) ||
         !json_parse(pruned->text, pruned->len, &ret_arrival->json, err)) {
@@ -331,7 +359,7 @@ log_issues(struct shelf *shelf, const char *key, const struct str *issues)
 
 /* Puts an object that was not overtaken; 'mark' is the list it is known from. */
 static void
-put(struct shelf *shelf, const struct arrival *arrival, uint32_t mark)
+put(struct shelf *shelf, struct arrival *arrival, uint32_t mark)
 {
     struct store *store = shelf->feed->store;
     const char *key = arrival->key.text;
@@ -347,7 +375,11 @@ put(struct shelf *shelf, const struct arrival *arrival, uint32_t mark)
             return;
         }
     }
-    void *object = shelf->ops->decode(arrival->json, &collector, &err);
+    void *object = arrival->object;
+    arrival->object = NULL;
+    if (!object) {
+        object = shelf->ops->decode(arrival->json, &collector, &err);
+    }
     if (!object) {
         /* The mark, so that the sweep leaves the last good version. */
         store_stamp(store, shelf->kind, key, held, mark);

@@ -31,6 +31,7 @@ static const struct kind_ops kinds[N_KINDS] = {
                   .version = "v1",
                   .is_namespaced = true,
                   .decode = pod_decode,
+                  .scan = pod_scan,
                   .free = pod_free,
                   .equal = pod_equal},
     [KIND_IPPOOL] = {.name = "IPPool",

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "lib/base/err.h"
 
@@ -41,6 +42,13 @@ struct kind_issues {
 };
 void kind_issue(const struct kind_issues *issues, const struct err *err); /* NULL issues is fine */
 
+/* What an object is called and which version it is. */
+struct kind_head {
+    const char *ns, *name; /* borrowed from the object; ns NULL: not namespaced */
+    const char *version;   /* in the text, not terminated; NULL: none */
+    size_t version_len;
+};
+
 struct kind_ops {
     const char *name;     /* "IPPool" */
     const char *resource; /* "ippools" */
@@ -49,6 +57,10 @@ struct kind_ops {
     bool is_namespaced;
     /* The object, or NULL with err naming the field path and the reason. 'json' is borrowed. */
     void *(*decode)(struct json_object *json, const struct kind_issues *issues, struct err *err);
+    /* The same straight from the object's text, without a tree. Only for plain objects: NULL is no
+     * verdict, decode() then says what it is; what is not NULL is what decode() makes of it,
+     * without an issue. NULL for kinds that have few objects. */
+    void *(*scan)(const char *text, size_t len, struct kind_head *ret_head);
     void (*free)(void *object);
     bool (*equal)(const void *a, const void *b); /* as far as Canal uses the fields */
 };

@@ -13,9 +13,8 @@
 
 #define NAME_LEN_MAX 128
 
-/* What a rule may call a port: such a name is also safe in the names of sets and in messages. */
-static bool
-is_port_name(const char *name)
+bool
+named_port_is_name(const char *name)
 {
     size_t len = strlen(name);
 
@@ -73,7 +72,7 @@ named_port_decode(struct json_object *json, const struct named_port_form *form,
     if (!*ret_is_usable) {
         return true;
     }
-    if (name[0] != '\0' && !is_port_name(name)) {
+    if (name[0] != '\0' && !named_port_is_name(name)) {
         return err_set(err, "name: '%.64s' is not the name of a port", name);
     }
     port.name = (char *)(uintptr_t)name; /* only read until it is copied */

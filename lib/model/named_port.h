@@ -23,6 +23,8 @@ struct named_port_form {
     bool takes_nameless; /* the name is then "" */
 };
 
+/* What a rule may call a port: such a name is also safe in the names of sets and in messages. */
+bool named_port_is_name(const char *name);
 /* Reads one {name, protocol, port}. True and *ret_is_usable false: nothing is wrong with it, but it
  * cannot be named (no name, no number, a protocol without ports). The name is borrowed from the
  * JSON. Protocol absent is TCP. */

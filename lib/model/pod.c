@@ -4,6 +4,8 @@
  * decode() and free(), which have no owner to keep them, and they are empty when no pod is left. */
 #include "lib/model/pod.h"
 
+#include <netinet/in.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +17,13 @@
 #include "lib/model/field.h"
 #include "lib/model/kind.h"
 #include "lib/model/meta.h"
+#include "lib/model/pod_text.h"
 #include "lib/model/share.h"
 
 #define ANNOTATION_IPS "cni.projectcalico.org/podIPs"
 #define ANNOTATION_IP "cni.projectcalico.org/podIP"
 #define ANNOTATION_SOURCES "cni.projectcalico.org/allowedSourcePrefixes"
+#define VERSION_LEN_MAX 32 /* of a plain one */
 
 static struct share texts, label_sets, port_lists;
 
@@ -228,13 +232,28 @@ pod_allowed_sources(const struct pod *pod, struct prefix ret_nets[POD_SOURCES_MA
 /* ---- what pods share
  * ------------------------------------------------------------------------------------------- */
 
+static struct label *
+share_labels(const char *text, size_t len, size_t n)
+{
+    bool is_new;
+    struct label *items = share_take(&label_sets, n * sizeof *items, text, len, &is_new);
+    char *at = (char *)(items + n);
+
+    for (size_t i = 0; is_new && i < n; i++) {
+        items[i].key = at;
+        at += strlen(at) + 1;
+        items[i].value = at;
+        at += strlen(at) + 1;
+    }
+    return items;
+}
+
 static bool
 shared_labels(struct json_object *json, const struct kind_issues *issues, struct labels *ret_labels,
               struct err *err)
 {
     struct labels labels;
     size_t len = 0;
-    bool is_new;
 
     if (!labels_decode_own(field_find(json, "metadata.labels"), issues, &labels, err)) {
         return false;
@@ -244,15 +263,7 @@ shared_labels(struct json_object *json, const struct kind_issues *issues, struct
         return true;
     }
     const char *text = labels_bytes(&labels, &len);
-    ret_labels->items =
-        share_take(&label_sets, labels.n * sizeof *labels.items, text, len, &is_new);
-    char *at = (char *)(ret_labels->items + labels.n);
-    for (size_t i = 0; is_new && i < labels.n; i++) {
-        ret_labels->items[i].key = at;
-        at += strlen(at) + 1;
-        ret_labels->items[i].value = at;
-        at += strlen(at) + 1;
-    }
+    ret_labels->items = share_labels(text, len, labels.n);
     labels_done(&labels);
     return true;
 }
@@ -321,24 +332,24 @@ containers_decode(struct json_object *json, const char *path, bool are_init, por
 
 /* The bytes that make two lists equal: protocol, number and name of each. */
 static const struct named_port *
-shared_ports(const port_vec *ports)
+share_ports(const struct named_port *ports, size_t n)
 {
     AUTO(str) struct str bytes = STR_INIT;
     bool is_new;
 
-    if (ports->n == 0) {
+    if (n == 0) {
         return NULL;
     }
-    VEC_FOREACH (ports, port) {
-        str_add_char(&bytes, (char)port->protocol);
-        str_add_bytes(&bytes, &port->port, sizeof port->port);
-        str_add_bytes(&bytes, port->name, strlen(port->name) + 1);
+    for (size_t i = 0; i < n; i++) {
+        str_add_char(&bytes, (char)ports[i].protocol);
+        str_add_bytes(&bytes, &ports[i].port, sizeof ports[i].port);
+        str_add_bytes(&bytes, ports[i].name, strlen(ports[i].name) + 1);
     }
     struct named_port *items =
-        share_take(&port_lists, ports->n * sizeof *items, bytes.text, bytes.len, &is_new);
-    char *at = (char *)(items + ports->n);
-    for (size_t i = 0; is_new && i < ports->n; i++) {
-        items[i] = ports->items[i];
+        share_take(&port_lists, n * sizeof *items, bytes.text, bytes.len, &is_new);
+    char *at = (char *)(items + n);
+    for (size_t i = 0; is_new && i < n; i++) {
+        items[i] = ports[i];
         items[i].name = at + 1 + sizeof items[i].port;
         at = items[i].name + strlen(items[i].name) + 1;
     }
@@ -354,7 +365,7 @@ ports_decode(struct pod *pod, struct json_object *json, const struct kind_issues
                    containers_decode(json, "spec.initContainers", true, &ports, issues, err);
 
     if (is_good) {
-        pod->ports = shared_ports(&ports);
+        pod->ports = share_ports(ports.items, ports.n);
         pod->n_ports = (uint16_t)ports.n;
     }
     VEC_DONE(&ports);
@@ -377,10 +388,9 @@ shared_text(struct json_object *json, const char *path, const char **ret_text, s
  * ------------------------------------------------------------------------------------------- */
 
 static struct pod *
-new_pod(const char *name)
+new_pod(const char *name, size_t len)
 {
-    size_t len = strlen(name) + 1;
-    struct pod *pod = xcalloc(1, sizeof *pod + len);
+    struct pod *pod = xcalloc(1, sizeof *pod + len + 1);
 
     pod->name = memcpy(pod + 1, name, len);
     return pod;
@@ -395,7 +405,7 @@ pod_decode(struct json_object *json, const struct kind_issues *issues, struct er
     if (!meta_name(json, &name, err) || !meta_namespace(json, &ns, err)) {
         return NULL;
     }
-    struct pod *pod = new_pod(name);
+    struct pod *pod = new_pod(name, strlen(name));
     pod->ns = share_text(&texts, ns);
     if (!shared_text(json, "spec.nodeName", &pod->node_name, err) ||
         !shared_text(json, "spec.serviceAccountName", &pod->service_account, err) ||
@@ -406,6 +416,209 @@ pod_decode(struct json_object *json, const struct kind_issues *issues, struct er
     }
     addresses_decode(pod, json, issues);
     sources_decode(pod, json, issues);
+    return pod;
+}
+
+/* ---- from the text
+ * ------------------------------------------------------------------------------- What follows does
+ * for a struct pod_text what the functions above do for a tree; where they would report or refuse
+ * something it gives up.
+ */
+
+/* Room for the texts of one pod while they are terminated. */
+struct scratch {
+    char bytes[4096];
+    size_t len;
+};
+
+/* The text with its NUL; NULL when there is no room. */
+static const char *
+scratch_add(struct scratch *scratch, struct json_span span)
+{
+    char *copy = scratch->bytes + scratch->len;
+
+    if (span.len >= sizeof scratch->bytes - scratch->len) {
+        return NULL;
+    }
+    if (span.len > 0) {
+        memcpy(copy, span.text, span.len);
+    }
+    copy[span.len] = '\0';
+    scratch->len += span.len + 1;
+    return copy;
+}
+
+static bool
+scan_text(struct json_span span, const char **ret_text)
+{
+    struct scratch scratch;
+
+    scratch.len = 0;
+    if (span.len == 0) {
+        *ret_text = NULL;
+        return true;
+    }
+    const char *text = scratch_add(&scratch, span);
+    *ret_text = text ? share_text(&texts, text) : NULL;
+    return text;
+}
+
+static int
+compare_spans(struct json_span a, struct json_span b)
+{
+    int order = memcmp(a.text, b.text, a.len < b.len ? a.len : b.len);
+
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* False: a key stands there twice. */
+static bool
+sort_labels(struct pod_text_label *labels, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        struct pod_text_label label = labels[i];
+        size_t place = i;
+        int order = 1;
+        while (place > 0 && (order = compare_spans(labels[place - 1].key, label.key)) > 0) {
+            labels[place] = labels[place - 1];
+            place--;
+        }
+        if (place > 0 && order == 0) {
+            return false;
+        }
+        labels[place] = label;
+    }
+    return true;
+}
+
+static bool
+scan_labels(struct pod *pod, struct pod_text *text)
+{
+    struct scratch scratch;
+
+    scratch.len = 0;
+    if (!sort_labels(text->labels, text->n_labels)) {
+        return false;
+    }
+    for (size_t i = 0; i < text->n_labels; i++) {
+        const char *key = scratch_add(&scratch, text->labels[i].key);
+        if (!key || labels_is_reserved(key) || !scratch_add(&scratch, text->labels[i].value)) {
+            return false;
+        }
+    }
+    if (text->n_labels > 0) {
+        pod->labels.items = share_labels(scratch.bytes, scratch.len, text->n_labels);
+        pod->labels.n = text->n_labels;
+    }
+    return true;
+}
+
+static bool
+span_is(struct json_span span, const char *text)
+{
+    return span.len == strlen(text) && memcmp(span.text, text, span.len) == 0;
+}
+
+/* False: a protocol that is none of the three, spelled as the API spells them. */
+static bool
+scan_protocol(struct json_span span, uint8_t *ret_protocol)
+{
+    if (!span.text || span_is(span, "TCP")) {
+        *ret_protocol = IPPROTO_TCP;
+    } else if (span_is(span, "UDP")) {
+        *ret_protocol = IPPROTO_UDP;
+    } else if (span_is(span, "SCTP")) {
+        *ret_protocol = IPPROTO_SCTP;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool
+scan_ports_of(const struct pod_text_ports *from, struct named_port *ports, size_t *n_ports,
+              struct scratch *scratch)
+{
+    for (size_t i = 0; i < from->n; i++) {
+        const struct pod_text_port *item = &from->items[i];
+        struct named_port port = {.port = (uint16_t)item->number};
+        if (item->number > UINT16_MAX || !scan_protocol(item->protocol, &port.protocol)) {
+            return false;
+        }
+        if (item->number == 0 || item->name.len == 0) {
+            continue;
+        }
+        const char *name = scratch_add(scratch, item->name);
+        if (!name || !named_port_is_name(name)) {
+            return false;
+        }
+        port.name = (char *)(uintptr_t)name; /* only read until it is copied */
+        ports[(*n_ports)++] = port;
+    }
+    return true;
+}
+
+static bool
+scan_ports(struct pod *pod, const struct pod_text *text)
+{
+    struct named_port ports[2 * POD_TEXT_PORTS_MAX];
+    struct scratch scratch;
+    size_t n = 0;
+
+    scratch.len = 0;
+    if (!scan_ports_of(&text->containers, ports, &n, &scratch) ||
+        !scan_ports_of(&text->sidecars, ports, &n, &scratch)) {
+        return false;
+    }
+    pod->ports = share_ports(ports, n);
+    pod->n_ports = (uint16_t)n;
+    return true;
+}
+
+static bool
+scan_addresses(struct pod *pod, struct pod_text *text)
+{
+    struct json_span annotation =
+        text->annotated_ips.text ? text->annotated_ips : text->annotated_ip;
+
+    if (text->sources.len > 0) {
+        return false; /* a list in a text, which nearly no pod has */
+    }
+    if (!text->has_ips && text->ip.len > 0 && !pod_text_add_ip(text, text->ip)) {
+        return false;
+    }
+    if (text->ip4.family == 0 && text->ip6.family == 0 && annotation.len > 0) {
+        return false; /* the address is in the annotation alone: for seconds, at a pod's start */
+    }
+    pod->ip4 = text->ip4;
+    pod->ip6 = text->ip6;
+    pod->is_finished = span_is(text->phase, "Succeeded") || span_is(text->phase, "Failed") ||
+                       (annotation.text && annotation.len == 0 && text->deleted_at.text);
+    return true;
+}
+
+void *
+pod_scan(const char *json, size_t len, struct kind_head *ret_head)
+{
+    struct pod_text text;
+
+    if (!pod_text_read(json, len, &text) || !text.name.text || !text.ns.text ||
+        text.version.len > VERSION_LEN_MAX) {
+        return NULL;
+    }
+    struct pod *pod = new_pod(text.name.text, text.name.len);
+    pod->is_host_network = text.is_host_network;
+    if (!meta_is_name(pod->name) || !scan_text(text.ns, &pod->ns) || !pod->ns ||
+        !meta_is_name(pod->ns) || !scan_text(text.node_name, &pod->node_name) ||
+        !scan_text(text.service_account, &pod->service_account) || !scan_labels(pod, &text) ||
+        !scan_ports(pod, &text) || !scan_addresses(pod, &text)) {
+        pod_free(pod);
+        return NULL;
+    }
+    *ret_head = (struct kind_head){.ns = pod->ns,
+                                   .name = pod->name,
+                                   .version = text.version.text,
+                                   .version_len = text.version.len};
     return pod;
 }
 

@@ -11,6 +11,7 @@
 #include "lib/net/prefix.h"
 
 struct json_object;
+struct kind_head;
 struct kind_issues;
 
 struct pod {
@@ -42,5 +43,6 @@ size_t pod_allowed_sources(const struct pod *pod, struct prefix ret_nets[POD_SOU
 
 /* The row of the kind's table, see kind.h; equal compares what the struct holds. */
 void *pod_decode(struct json_object *json, const struct kind_issues *issues, struct err *err);
+void *pod_scan(const char *text, size_t len, struct kind_head *ret_head);
 void pod_free(void *object); /* NULL is fine */
 bool pod_equal(const void *a, const void *b);
