@@ -175,16 +175,19 @@ bench: deps ## Print the benchmark table; raw lines go to bench/
 
 N ?= 2000
 SEED ?= 0
-.PHONY: policy-random
-policy-random: deps ## Hold N random policy sets from SEED on against felix and packets
+SAMPLE ?= 1000
+# The packets of each backend in four parts, which may run side by side.
+RANDOM_PARTS = $(foreach backend,nft legacy,$(foreach part,0 1 2 3,policy-random-$(backend)-$(part)))
+.PHONY: policy-random policy-random-sets $(RANDOM_PARTS)
+policy-random: deps ## Hold N random policy sets from SEED on against felix and packets (-j: in parts)
 	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tools/policy-eval
-	$(Q)$(MAKE) --no-print-directory policy-random-sets policy-random-nft policy-random-legacy
+	$(Q)$(MAKE) --no-print-directory --keep-going policy-random-sets $(RANDOM_PARTS)
 
-.PHONY: policy-random-sets policy-random-nft policy-random-legacy
 policy-random-sets:
 	$(Q)test/policy/random_sets.py --count $(N) --seed $(SEED)
-policy-random-nft policy-random-legacy: policy-random-%:
-	$(Q)test/policy/random_packets.py --count $(N) --seed $(SEED) --backend $*
+$(RANDOM_PARTS):
+	$(Q)set -- $(subst -, ,$@); test/policy/random_packets.py --backend $$3 --sample $(SAMPLE) \
+		--seed $$(($(SEED) + $(N) * $$4 / 4)) --count $$(($(N) * ($$4 + 1) / 4 - $(N) * $$4 / 4))
 
 .PHONY: settings-page
 settings-page: $(BUILD)/canal-confd $(BUILD)/canal-felix ## Print docs/settings.md from the programs' own tables

@@ -7,7 +7,9 @@ SHARE = 0.6  # of cases that have host endpoints
 # How a policy for hosts looks at packets; everything else in a case is for what is tracked, behind DNAT.
 USES = ({}, {"applyOnForward": True}, {"applyOnForward": True}, {"preDNAT": True, "applyOnForward": True}, {"preDNAT": True},
         {"doNotTrack": True, "applyOnForward": True}, {"doNotTrack": True})
-TO_HOST = ("Drop", "Accept", "Return", None)
+TO_HOST = ("Drop", "Accept", "Return", None, None)
+# An answer to what was masqueraded comes to a port that should be no failsafe and none that rules name.
+NAT_PORTS = "50000:60000"
 
 
 class HostGenerator:
@@ -17,10 +19,10 @@ class HostGenerator:
         self.generator, self.rng, self.hosts = generator, generator.rng, hosts
 
     def objects(self):
-        found = []
-        if chance(self.rng, 0.5) and (action := self.rng.choice(TO_HOST)):
-            found.append(self.generator.object("crd.projectcalico.org/v1", "FelixConfiguration", "default",
-                                               spec={"defaultEndpointToHostAction": action}))
+        spec = {"natPortRange": NAT_PORTS}
+        if action := self.rng.choice(TO_HOST):
+            spec["defaultEndpointToHostAction"] = action
+        found = [self.generator.object("crd.projectcalico.org/v1", "FelixConfiguration", "default", spec=spec)]
         if not chance(self.rng, SHARE):
             return found
         for node in self.hosts:

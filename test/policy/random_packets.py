@@ -67,8 +67,9 @@ def without_version(obj):
 class Player:
     """Brings a policy World (world.py) from case to case; on exit it is what it was."""
 
-    def __init__(self, world):
-        self.world = world
+    def __init__(self, world, sample=None):
+        """`sample`: that many probes of each case, not all."""
+        self.world, self.sample = world, sample
         self.pods = {(pod.namespace, pod.name): pod for pod in world.pods()}
         self.held = {}    # what the cases made, by key
         self.before = {}  # objects of the world that cases change
@@ -77,16 +78,12 @@ class Player:
         pairs = world.prober.pairs(names, names)
         self.hosts = Hosts(world)
         self.places = dict(world.prober.places)
-        self.probes = pairs + self.hosts.probes(names)
-        self.pings = [Probe(p.source, p.target, "icmp", 0, p.family) for p in self.probes
-                      if (p.protocol, p.port) == ("tcp", 80)]
+        probes = pairs + self.hosts.probes(names)
+        self.all = probes + [Probe(p.source, p.target, "icmp", 0, p.family) for p in probes
+                             if (p.protocol, p.port) == ("tcp", 80)]
         for place in self.places.values():
             # Rules name this port: no probe may have it by chance.
             place.netns.sysctl({"net/ipv4/ip_local_reserved_ports": RULES_PORT})
-
-    @property
-    def count(self):
-        return len(self.probes) + len(self.pings)
 
     def case(self, seed):
         return Generator(seed, pod_ips={key: [pod.ip(4), pod.ip(6)] for key, pod in self.pods.items()},
@@ -137,37 +134,40 @@ class Player:
             return packet(*ends, protocol, 0, 0, icmp=(kind, 0))
         return packet(*ends, probe.protocol.upper(), probe.port, SOURCE_PORT)
 
-    def expected(self, case, reference):
+    def probes_of(self, case):
+        return random.Random(f"sample {case.seed}").sample(self.all, self.sample or len(self.all))
+
+    def expected(self, case, reference, probes):
         """{probe: what has to become of it}"""
-        to_host = next((obj["spec"]["defaultEndpointToHostAction"] for obj in case.objects
-                        if obj["kind"] == "FelixConfiguration"), "Drop")
+        to_host = next(obj["spec"].get("defaultEndpointToHostAction", "Drop") for obj in case.objects
+                       if obj["kind"] == "FelixConfiguration")
         passage = Passage(reference, self.hosts.addresses, (POOL4, POOL6), to_host)
-        states = {probe: passage.connect(self.packet_of(probe)) for probe in self.probes + self.pings}
+        states = {probe: passage.connect(self.packet_of(probe)) for probe in probes}
         # Of TCP and pings nothing is seen where the answer does not come.
         return {probe: SILENT if state == ARRIVED and probe.protocol in ("tcp", "icmp") else state
                 for probe, state in states.items()}
 
     def play(self, case):
-        """[(probe, what has to become of it, what became of it)] of those that differ."""
+        """How many probes were sent; [(probe, what has to become of it, what became of it)] of those that differ."""
         self.move_to(case.objects)
-        reference, states = Reference(case.objects), {}
-        expected = self.expected(case, reference)
+        reference, states, probes = Reference(case.objects), {}, self.probes_of(case)
+        expected = self.expected(case, reference, probes)
         answered = {probe for probe, state in expected.items() if state == OPEN}
-        pinging = threading.Thread(
-            target=lambda: states.update(ping(self.places, self.pings, answered & set(self.pings))))
+        pings = [probe for probe in probes if probe.protocol == "icmp"]
+        pinging = threading.Thread(target=lambda: states.update(ping(self.places, pings, answered & set(pings))))
         pinging.start()
-        states |= self.world.prober.probe(self.probes, answered - set(self.pings))
+        states |= self.world.prober.probe([probe for probe in probes if probe.protocol != "icmp"],
+                                          answered - set(pings))
         pinging.join()
-        return ([(probe, expected[probe], states.get(probe)) for probe in self.probes + self.pings
-                 if states.get(probe) != expected[probe]]
-                + self.explained(case, reference))
+        return len(probes), ([(probe, expected[probe], states.get(probe)) for probe in probes
+                              if states.get(probe) != expected[probe]] + self.explained(case, reference))
 
     def explained(self, case, reference):
         """The same of what felix explains about some of the pods' probes: which rule of which policy decides at
         each end."""
         rng = random.Random(f"explained {case.seed}")
         pods = {pod.key: pod for pod in self.pods.values()}
-        asked = rng.sample([probe for probe in self.probes + self.pings
+        asked = rng.sample([probe for probe in self.all
                             if probe.source in pods and probe.target in pods], EXPLAINED)
         wrong = []
         for probe, got in explained.decisions(pods, asked, SOURCE_PORT).items():
@@ -189,23 +189,25 @@ class Player:
         self.close()
 
 
-def run(world, seeds, report=print):
+def run(world, seeds, sample=None, report=print):
     """How many cases were played, how many packets; the disagreements as texts."""
     played = packets = 0
     disagreements = []
-    with Player(world) as player:
+    with Player(world, sample) as player:
         for seed in seeds:
             try:
-                found = player.play(player.case(seed))
+                count, found = player.play(player.case(seed))
             except LabError as error:
                 error.add_note(f"with seed {seed}")
                 raise
-            played, packets = played + 1, packets + player.count
+            played, packets = played + 1, packets + count
+            if played % 100 == 0:
+                report(f"{world.backend}, to seed {seed}: {played} policy sets, {packets} packets", flush=True)
             if found:
-                lines = [f"seed {seed}: {len(found)} of {player.count} packets and {EXPLAINED} explanations"]
+                lines = [f"{world.backend}, seed {seed}: {len(found)} of {count} packets and {EXPLAINED} explanations"]
                 lines += [f"  {probe} has to be {wanted}, is {got}" for probe, wanted, got in found[:5]]
                 disagreements.append("\n".join(lines))
-                report(disagreements[-1])
+                report(disagreements[-1], flush=True)
             if len(disagreements) >= 10:
                 break
     return played, packets, disagreements
@@ -217,6 +219,7 @@ def main():
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backend", choices=("nft", "legacy"), default="nft")
+    parser.add_argument("--sample", type=int, help="so many packets of a case, not all")
     parser.add_argument("--show", action="store_true", help="print the objects of the cases")
     args = parser.parse_args()
     with World(args.backend) as world:
@@ -227,7 +230,7 @@ def main():
                 for seed in range(args.seed, args.seed + args.count):
                     print("\n".join(json.dumps(obj) for obj in player.case(seed).objects))
         start = time.monotonic()
-        played, packets, disagreements = run(world, range(args.seed, args.seed + args.count))
+        played, packets, disagreements = run(world, range(args.seed, args.seed + args.count), args.sample)
     print(f"{args.backend}: {played} policy sets, {packets} packets, {len(disagreements)} disagreements, "
           f"{time.monotonic() - start:.0f} s")
     return bool(disagreements)
