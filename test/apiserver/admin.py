@@ -88,10 +88,16 @@ class Admin:
             "connections": [{
                 "peer": c.peer, "listener": c.listener, "requests": c.n_requests,
                 "age": round(now - c.opened, 3), "serving": c.now_serving,
-                "tls": (c.transport.get_extra_info("ssl_object").version()
-                        if c.transport.get_extra_info("ssl_object") else ""),
+                "tls": self._tls_version(c),
             } for c in app.connections],
         }
+
+    @staticmethod
+    def _tls_version(connection):
+        if connection.transport.is_closing():  # what it knew may be gone
+            return ""
+        tls = connection.transport.get_extra_info("ssl_object")
+        return tls.version() if tls else ""
 
     async def _reset_stats(self, _request):
         self.app.stats.requests.clear()

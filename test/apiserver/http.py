@@ -207,6 +207,8 @@ class Connection(asyncio.Protocol):
 
     def reset(self):
         """End with a TCP reset, no TLS goodbye."""
+        if self.transport.is_closing():  # its socket may be gone already
+            return
         sock = self.transport.get_extra_info("socket")
         if sock is not None and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -2,6 +2,7 @@
 before. Items 37, 39 and 43 of docs/PARITY.md. More writers are in test_felix_iptables_faults.py."""
 
 import contextlib
+import random
 import time
 
 import pytest
@@ -37,59 +38,114 @@ def wipe(node):
     node.netns.run(["ipset", "destroy"])
 
 
+class Calico:
+    """n1 as Calico left it, with FROM_Y enforced by Calico's rules; `before` is what felix makes of FROM_Y."""
+
+    def __init__(self, world, backend):
+        self.world, self.node, self.backend = world, world.node("n1"), backend
+        self.before = self.node.snapshot()
+        self.peers = {family: next(name for name in self.node.netns.run(["ipset", "list", "-n"]).split()
+                                   if name.startswith(f"cali{family}0s:")) for family in FAMILIES}
+        self.kept = {path: path.read_bytes() for path in (self.node.run_dir / "endpoints").glob("*")}
+
+    def lay_down(self):
+        """felix is down and has no state of its own."""
+        if self.node.felix.alive():
+            self.node.felix.kill9()
+        for path in (self.node.run_dir / "endpoints").glob("*"):
+            path.unlink()
+        wipe(self.node)
+        members = [ip for pod in self.world.pods() if pod.namespace == "y" for ip in pod.ips]
+        CalicoNode(self.node, self.backend).lay_down(self.world.pod("x/a"), self.peers, members)
+
+    def close(self):
+        if self.node.felix.alive():
+            self.node.felix.kill9()
+        for path, text in self.kept.items():
+            path.write_bytes(text)
+        self.node.start_canal()
+        self.node.wait_ready(60)
+
+
 @pytest.fixture(name="calico")
 def calico_fixture(world, request):
-    """n1 as Calico left it, with FROM_Y enforced by Calico's rules; felix is down and has no state of its own."""
-    node = world.node("n1")
     world.apply(FROM_Y)
-    before = node.snapshot()
-    peers = {family: next(name for name in node.netns.run(["ipset", "list", "-n"]).split()
-                          if name.startswith(f"cali{family}0s:")) for family in (4, 6)}
-    members = [ip for pod in world.pods() if pod.namespace == "y" for ip in pod.ips]
-    node.felix.kill9()
-    kept = {path: path.read_bytes() for path in (node.run_dir / "endpoints").glob("*")}
-    for path in kept:
-        path.unlink()
-    wipe(node)
-    backend = world.backend if request.param == "same" else {"nft": "legacy", "legacy": "nft"}[world.backend]
+    calico = Calico(world, world.backend if request.param == "same" else {"nft": "legacy", "legacy": "nft"}[world.backend])
     try:
-        CalicoNode(node, backend).lay_down(world.pod("x/a"), peers, members)
-        yield before
+        calico.lay_down()
+        yield calico
     finally:
-        if node.felix.alive():
-            node.felix.kill9()
-        for path, text in kept.items():
-            path.write_bytes(text)
-        node.start_canal()
-        node.wait_ready(60)
+        calico.close()
 
 
 def probes_to(world, name):
     return world.pairs(targets=[name])
 
 
-@pytest.mark.parametrize("calico", ["same", "other"], indirect=True)
-def test_39_a_node_that_ran_calico_is_taken_over_in_place(world, calico):
-    """No denied packet passes at any moment, no allowed one is lost, nothing of Calico's is left."""
-    node, before = world.node("n1"), calico
-    # Calico's rules are real: they enforce the policy by themselves.
-    world.check(ONLY_Y, world.pairs(), has_explain=False)
+@contextlib.contextmanager
+def watched(world):
+    """No denied packet passes meanwhile, and no allowed one is lost."""
     denied, allowed = flows(world, "z/a", "x/b", "z/c"), flows(world, "y/b", "y/c")
     with Stream({**denied, **allowed}, rate=200) as stream:
         wait_for(lambda: all(flow.seen for flow in stream.flows if flow.name in allowed), 5, "the allowed flows")
-        node.start_canal()
-        node.wait_ready(60)
-        wait_for(lambda: node.snapshot() == before, 30, lambda: difference(before, node.snapshot()))
-        wait_for(lambda: not [own for f in (4, 6) for other in {"nft", "legacy"} - {world.backend}
-                              for own in node.own_rules(f, other)], 30, "the other backend to be empty of ours")
-        world.settle(30)
-        done = stream.stop()
-    print(f"{sum(f.sent for f in done)} packets during the takeover")
+        yield stream
+        done = stream.stop(drain=0.3)
     for flow in done:
         if flow.name in denied:
             assert not flow.seen, f"{flow.name}: {len(flow.seen)} of {flow.sent} denied packets passed"
         else:
             assert not flow.lost, f"{flow.name}: {flow.lost} of {flow.sent} allowed packets lost"
+
+
+def wait_taken_over(world, before):
+    node = world.node("n1")
+    node.wait_ready(60)
+    wait_for(lambda: node.snapshot() == before, 30, lambda: difference(before, node.snapshot()))
+    wait_for(lambda: not [own for f in FAMILIES for other in {"nft", "legacy"} - {world.backend}
+                          for own in node.own_rules(f, other)], 30, "the other backend to be empty of ours")
+    world.settle(30)
+
+
+@pytest.mark.parametrize("calico", ["same", "other"], indirect=True)
+def test_39_a_node_that_ran_calico_is_taken_over_in_place(world, calico):
+    """Nothing of Calico's is left."""
+    # Calico's rules are real: they enforce the policy by themselves.
+    world.check(ONLY_Y, world.pairs(), has_explain=False)
+    with watched(world) as stream:
+        world.node("n1").start_canal()
+        wait_taken_over(world, calico.before)
+    print(f"{stream.sent()} packets during the takeover")
+    world.check(ONLY_Y)
+
+
+TAKEOVERS, KILLS = 2, 5
+
+
+@pytest.mark.parametrize("calico", ["same", "other"], indirect=True)
+def test_39_felix_is_killed_in_the_middle_of_taking_over(world, calico):
+    """At random points, and again in the start that follows; in the end all is as after a start that nobody disturbs."""
+    node, pick = world.node("n1"), random.Random(39)
+    states = set()
+
+    def begun():
+        return node.log().count("in sync with the API")
+
+    for _ in range(TAKEOVERS):
+        calico.lay_down()
+        states.add(str(node.snapshot()))
+        with watched(world):
+            for number in range(KILLS):
+                before = begun()
+                node.start_canal()
+                if number:  # else while it starts
+                    wait_for(lambda b=before: begun() > b, 20, "felix to begin", interval=0.001)
+                time.sleep(pick.random() * 0.1)  # the point it is killed at
+                node.felix.kill9()
+                states.add(str(node.snapshot()))
+            node.start_canal()
+            wait_taken_over(world, calico.before)
+    print(f"{len(states)} states of the kernel before and after {TAKEOVERS * KILLS} kills")
+    assert len(states) > 1, "felix was never at work when it was killed"
     world.check(ONLY_Y)
 
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from felix_nodes import REFRESH, stays
+from felix_nodes import REFRESH, fresh_start, stays
 from lab import LabError, Stream, wait_for
 from lab.background import Background
 from lab.packets import SO_RCVBUFFORCE
@@ -418,7 +418,7 @@ class Churn(Background):
         self.client.close()
 
 
-KILLS = {"nft": 200, "legacy": 100}
+KILLS = 200
 
 
 def test_killed_hundreds_of_times_under_churn_felix_never_lets_a_denied_packet_pass(world):
@@ -435,7 +435,7 @@ def test_killed_hundreds_of_times_under_churn_felix_never_lets_a_denied_packet_p
         wait_for(lambda: all(flow.seen for flow in stream.flows if flow.name in allowed), 5, "the allowed flows")
         churn.start()
         start, synced = time.monotonic(), node.log().count("in sync with the API")
-        for _ in range(KILLS[world.backend]):
+        for _ in range(KILLS):
             time.sleep(pick.random() ** 3 * 0.45)  # often while it starts, at times in the middle of its work
             node.felix.kill9()
             node.start_canal()
@@ -444,14 +444,14 @@ def test_killed_hundreds_of_times_under_churn_felix_never_lets_a_denied_packet_p
         node.wait_ready()
         world.settle(30)
         flows = stream.stop()
-    print(f"{KILLS[world.backend]} kills in {seconds:.1f} s, {synced} of them in sync, {churn.n} changes, "
+    print(f"{KILLS} kills in {seconds:.1f} s, {synced} of them in sync, {churn.n} changes, "
           f"{sum(f.sent for f in flows)} packets")
     for flow in flows:
         if flow.name in denied:
             assert not flow.seen, f"{flow.name}: {len(flow.seen)} denied packets passed"
         else:
             assert not flow.lost, f"{flow.name}: {flow.lost} of {flow.sent} allowed packets lost"
-    assert synced > KILLS[world.backend] // 20, "felix was never at work when it was killed"
+    assert synced > KILLS // 20, "felix was never at work when it was killed"
     world.check(Table().deny(to="x/*").allow("x/b", "x/*"))
     assert_same_as_a_fresh_start(world, node)
 
@@ -459,13 +459,5 @@ def test_killed_hundreds_of_times_under_churn_felix_never_lets_a_denied_packet_p
 def assert_same_as_a_fresh_start(world, node):
     """What is in the kernel is what felix makes of an empty one."""
     left = node.snapshot()
-    node.felix.kill9()
-    for tool in ("iptables", "ip6tables"):
-        for table in ("raw", "mangle", "nat", "filter"):
-            for option in ("-F", "-X"):
-                node.netns.run([f"{tool}-{world.backend}", "-w", "10", "-t", table, option])
-    node.netns.run(["ipset", "destroy"])
-    node.start_canal()
-    node.wait_ready()
-    world.settle(30)
+    fresh_start(world, node)
     assert node.snapshot() == left

@@ -1,5 +1,14 @@
-"""What kube-proxy would do for a service: DNAT on every node, made with the test's own rules."""
+"""Services in front of pods: DNAT on every node made with the test's own rules, a stream of packets through kube-proxy while
+it changes, and open connections through it."""
 
+import time
+
+from lab import Stream, wait_for
+
+from .flows import assert_stopped, assert_untouched
+from .kube_proxy import Service
+from .objects import ingress, labels, network_policy, port
+from .prober import FAMILIES
 from .world import World
 
 
@@ -48,3 +57,62 @@ class ServiceRules:
 
     def __exit__(self, *_):
         self.close()
+
+
+class ServiceStream:
+    """UDP packets to a service's address in front of one pod, of clients that are denied and of others that are allowed.
+    Every flow has a port of its own, `services` are what kube-proxy needs to know."""
+
+    def __init__(self, world, ips, key, denied, allowed, rate=100):
+        pod = world.pod(key)
+        self.denied = {f"{name} IPv{f}" for name in denied for f in FAMILIES}
+        self.stream = Stream({f"{name} IPv{f}": (world.pod(name).netns, pod.netns, world.ip(key, f))
+                              for name in (*denied, *allowed) for f in FAMILIES}, rate=rate)
+        self.services = []
+        for flow in self.stream.flows:
+            number, family = flow.target[1], int(flow.name[-1])
+            flow.target = (ips[family], number)
+            self.services.append(Service(f"s{number}", ips, {family: [world.ip(key, family)]}, port=number))
+
+    def passes(self):
+        """Every allowed flow does, from now on."""
+        before = {flow.name: len(flow.seen) for flow in self.stream.flows}
+        wait_for(lambda: all(len(flow.seen) > before[flow.name] for flow in self.stream.flows
+                             if flow.name not in self.denied), 20, "the allowed flows")
+
+    def switch(self, modes, check):
+        """From each of `modes` to the next one: its open() comes before the last one's close()."""
+        last = modes[0]
+        last.open()  # before the first packet: what is known without translation stays so
+        with self.stream:
+            for mode in modes:
+                if mode is not last:
+                    mode.open()
+                    last.close()
+                self.passes()
+                check()
+                last = mode
+            last.close()
+            done = self.stream.stop(drain=0.3)
+        for flow in done:
+            if flow.name in self.denied:
+                assert not flow.seen, f"{flow.name}: {len(flow.seen)} of {flow.sent} denied packets passed"
+
+
+GONE, KEPT = (7001, 7003), (7002, 7004)  # one for each client
+
+
+def assert_revoked(world, flows, ips, key):
+    """Connections through a service's address, which policy for what is behind it takes away, end within a second in both
+    directions; those to other ports go on. kube-proxy knows the ports GONE and KEPT."""
+    def opened(numbers):
+        return [flows.open(protocol, world.pod(client), world.pod(key), number, family, via=(ips[family], number))
+                for client, number in zip(("y/b", "y/c"), numbers) for protocol in ("tcp", "udp") for family in FAMILIES]
+
+    gone, kept = opened(GONE), opened(KEPT)
+    flows.wait_both_ways()
+    moment = time.monotonic()
+    world.apply(network_policy("x", "cut", labels(pod=key[-1]), [
+        ingress(ports=[port(number, name) for number in KEPT for name in ("TCP", "UDP")])]))
+    assert_stopped(gone, moment)
+    assert_untouched(kept, moment)
