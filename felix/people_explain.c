@@ -199,9 +199,6 @@ settle(struct search *search, size_t index)
     end->ip = search->ips[index];
     if (end->where == EXPLAIN_HERE && search->ifname[0] != '\0') {
         end->endpoint = policy_state_endpoint(state, search->ifname);
-    } else if (end->where == EXPLAIN_HOST) {
-        const struct policy_endpoint *endpoint = policy_state_endpoint_by_ip(state, &end->ip);
-        end->endpoint = endpoint && endpoint->is_host ? endpoint : NULL;
     }
 }
 
@@ -211,7 +208,7 @@ answer(struct felix *felix, uint64_t client, const struct proto_explain *explain
 {
     const struct policy_rules_config *config = &felix->rules->policy;
     const struct evaluate_sets sets = policies_evaluate_sets(felix->policies);
-    const struct explain_question question = {
+    struct explain_question question = {
         .from = from->end,
         .to = to->end,
         .packet = {.family = from->end.ip.family,
@@ -223,14 +220,15 @@ answer(struct felix *felix, uint64_t client, const struct proto_explain *explain
                    .icmp_type = explain->icmp_type,
                    .icmp_code = explain->icmp_code},
         .to_host = config->to_host,
-        .failsafe_in = config->failsafe_in,
-        .failsafe_out = config->failsafe_out,
-        .n_failsafe_in = config->n_failsafe_in,
-        .n_failsafe_out = config->n_failsafe_out,
         .has_host_endpoints = people_has_host_endpoints(felix),
+        .is_by_route = policies_host_endpoints_differ(felix->policies),
         .is_pending =
             felix->flush.armed || !felix_is_dataplane_good(felix) || !tables_are_in_place(felix),
     };
+    const struct flow flow = {question.packet, question.packet};
+
+    policies_forget_routes(felix->policies);
+    question.ends = policies_flow_ends(felix->policies, &flow);
     struct json_object *json = json_object_new_object();
 
     json_object_object_add(json, "ok", json_object_new_boolean(true));

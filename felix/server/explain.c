@@ -1,8 +1,9 @@
-/* Both ends of a packet, what decides at each, and the verdict of all. Called by felix/people.c for
- * canalctl, and by tests that hold it against packets.
+/* Both ends of a packet, what decides on its way, and the verdict of all. Called by felix/people.c
+ * for canalctl, and by tests that hold it against packets.
  *
- *   from   here: its egress list        node: host endpoint, if any      else: elsewhere, or nobody
- *   to     here: its ingress list, unless the packet is from the node itself
+ *   from   its pod's egress, or what the node sends; else: elsewhere, or nobody
+ *   (way)  host endpoints: felix/evaluate/flow.c says which of their lists, in which order
+ *   to     its pod's ingress, unless the packet is from the node itself
  *          node: from a pod DefaultEndpointToHostAction, from others the host endpoint's ingress */
 #include "felix/server/explain.h"
 
@@ -13,16 +14,23 @@
 #include "lib/base/vec.h"
 #include "lib/proto/proto.h"
 
+/* Kubernetes' default range. */
+#define NODE_PORT_FIRST 30000
+#define NODE_PORT_LAST 32767
+
 struct answer {
     const struct explain_question *question;
     const struct evaluate_sets *sets;
     struct json_object *decisions, *notes;
     size_t n_allowed, n_denied, n_elsewhere;
+    bool is_untracked;
 };
 
-/* One line of the answer: what one end says in its direction. */
+/* One line of the answer: what an end, or a host endpoint, says in its direction. */
 struct part {
-    const struct explain_end *end;
+    const char *of;
+    const struct policy_endpoint *endpoint; /* NULL: none has a say */
+    enum verdict_use use;
     enum direction direction;
     const char *verdict; /* "allowed" "denied" "elsewhere" "not policed" */
     const char *reason;
@@ -66,20 +74,35 @@ add_end_text(const struct explain_end *end, struct str *out)
     }
 }
 
+/* Its key is "host <name>". */
+static const char *
+name_of_host(const struct policy_endpoint *endpoint)
+{
+    size_t len = strcspn(endpoint->key, " ");
+
+    return endpoint->key[len] == ' ' ? endpoint->key + len + 1 : endpoint->key;
+}
+
 static struct json_object *
 add_decision(struct answer *answer, const struct part *part)
 {
+    static const char *const uses[] = {[USE_NORMAL] = "normal",
+                                       [USE_FORWARD] = "forward",
+                                       [USE_PRE_DNAT] = "pre-dnat",
+                                       [USE_UNTRACKED] = "untracked"};
     struct json_object *json = json_object_new_object();
-    AUTO(str) struct str of = STR_INIT;
 
-    add_end_text(part->end, &of);
     put(json, "direction", describe_direction(part->direction));
-    put(json, "of", str_text(&of));
+    put(json, "of", part->of);
     put(json, "verdict", part->verdict);
     put(json, "reason", part->reason);
     put(json, "by", part->by);
-    if (part->end->endpoint) {
-        put(json, "interface", part->end->endpoint->ifname);
+    if (part->endpoint) {
+        put(json, "interface", part->endpoint->ifname);
+    }
+    if (part->endpoint && part->endpoint->is_host) {
+        put(json, "host_endpoint", name_of_host(part->endpoint));
+        put(json, "use", uses[part->use]);
     }
     answer->n_allowed += strcmp(part->verdict, "allowed") == 0;
     answer->n_denied += strcmp(part->verdict, "denied") == 0;
@@ -183,7 +206,9 @@ tell_tiers(const struct walk *walk, const struct verdict_list *list)
             json_object_array_add(policies, tell_policy(walk, tier->policies[k], list->direction));
         }
         put(json, "tier", tier->name);
-        put(json, "end", tier->is_default_pass ? "Pass" : "Deny");
+        bool is_open =
+            tier->is_default_pass || list->use == USE_PRE_DNAT || list->use == USE_UNTRACKED;
+        put(json, "end", is_open ? "Pass" : "Deny");
         put_bool(json, "reached", is_tier_reached(walk, tier));
         json_object_object_add(json, "policies", policies);
         json_object_array_add(tiers, json);
@@ -192,7 +217,8 @@ tell_tiers(const struct walk *walk, const struct verdict_list *list)
 }
 
 static const char *
-say_why(const struct decision *decision, const struct verdict_list *list, struct str *by)
+say_why(const struct decision *decision, const struct flow_check *check,
+        const struct verdict_list *list, struct str *by)
 {
     switch (decision->reason) {
     case BY_RULE:
@@ -211,28 +237,42 @@ say_why(const struct decision *decision, const struct verdict_list *list, struct
                                        : "no policy decides; what is behind the last tier allows");
         return "profile";
     case BY_NO_PROFILE:
-        str_add(by, "no policy decides, and its namespace is not known: closed");
+        str_add(by, check->endpoint->is_host
+                        ? "no policy decides, and no profile of the host endpoint allows: closed"
+                        : "no policy decides, and its namespace is not known: closed");
         return "no-profile";
     case BY_NOTHING:
         break;
     }
-    str_add(by, "no policy applies in this direction");
+    str_add(by, "none of the rules decides: the packet goes on");
     return "nothing";
 }
 
-static void
-judge_list(struct answer *answer, const struct explain_end *end, const struct verdict_list *list)
+static const char *
+verdict_of(const struct decision *decision, enum verdict_use use)
 {
+    if (decision->verdict == VERDICT_DENY) {
+        return "denied";
+    }
+    return decision->reason == BY_NOTHING && use != USE_FORWARD ? "not policed" : "allowed";
+}
+
+/* True: the packet may go on. */
+static bool
+judge_list(struct answer *answer, const struct flow_check *check, const char *of,
+           bool *ret_is_by_rule)
+{
+    const struct verdict_list *list = check->endpoint->lists[check->use][check->direction];
     struct walk walk = {.sets = answer->sets};
     const struct evaluate_sets sets = {.holds = walk_holds, .step = walk_step, .owner = &walk};
     AUTO(str) struct str by = STR_INIT;
     struct decision decision;
 
-    evaluate(list, &answer->question->packet, &sets, &decision);
-    const char *reason = say_why(&decision, list, &by);
-    const struct part part = {end, list->direction,
-                              decision.verdict == VERDICT_ALLOW ? "allowed" : "denied", reason,
-                              str_text(&by)};
+    evaluate(list, check->packet, &sets, &decision);
+    const char *reason = say_why(&decision, check, list, &by);
+    const struct part part = {
+        of,     check->endpoint, check->use, list->direction, verdict_of(&decision, check->use),
+        reason, str_text(&by)};
     struct json_object *json = add_decision(answer, &part);
     if (decision.reason == BY_RULE) {
         AUTO(str) struct str name = STR_INIT;
@@ -246,72 +286,118 @@ judge_list(struct answer *answer, const struct explain_end *end, const struct ve
     }
     json_object_object_add(json, "tiers", tell_tiers(&walk, list));
     VEC_DONE(&walk.steps);
+    *ret_is_by_rule = decision.reason == BY_RULE;
+    return decision.verdict == VERDICT_ALLOW;
+}
+
+/* ---- on the way
+ * ------------------------------------------------------------------------------- */
+
+/* "host endpoint n1-eth0 (eth0), before DNAT" */
+static void
+add_host_text(const struct flow_check *check, struct str *of)
+{
+    static const char *const uses[] = {[USE_NORMAL] = "",
+                                       [USE_FORWARD] = ", of what is forwarded",
+                                       [USE_PRE_DNAT] = ", before DNAT",
+                                       [USE_UNTRACKED] = ", without tracking"};
+    str_addf(of, "host endpoint %s (%s)%s", name_of_host(check->endpoint), check->endpoint->ifname,
+             uses[check->use]);
+}
+
+static void
+say_failsafe(struct answer *answer, const struct flow_check *check, const char *of)
+{
+    bool is_last = check->use == USE_NORMAL;
+    const struct part part = {of,
+                              check->endpoint,
+                              check->use,
+                              check->direction,
+                              is_last ? "allowed" : "not policed",
+                              "failsafe",
+                              "a failsafe port of the host endpoint: no policy closes it"};
+
+    add_decision(answer, &part);
+}
+
+static bool
+tell_check(void *owner, const struct flow_check *check, bool *ret_is_by_rule)
+{
+    struct answer *answer = owner;
+    AUTO(str) struct str of = STR_INIT;
+
+    if (check->endpoint->is_host) {
+        add_host_text(check, &of);
+    } else {
+        bool is_from = check->direction == EGRESS;
+        add_end_text(is_from ? &answer->question->from : &answer->question->to, &of);
+    }
+    if (check->is_failsafe) {
+        say_failsafe(answer, check, str_text(&of));
+        return true;
+    }
+    bool is_allowed = judge_list(answer, check, str_text(&of), ret_is_by_rule);
+    answer->is_untracked |= check->use == USE_UNTRACKED && is_allowed && *ret_is_by_rule;
+    return is_allowed;
+}
+
+static void
+walk_way(struct answer *answer)
+{
+    const struct explain_question *question = answer->question;
+    const struct explain_end *from = &question->from, *to = &question->to;
+    const struct flow flow = {question->packet, question->packet};
+    struct flow_ends ends = question->ends;
+
+    ends.source = from->where == EXPLAIN_HERE ? from->endpoint : NULL;
+    ends.destination = to->where == EXPLAIN_HERE ? to->endpoint : NULL;
+    ends.is_from_node = from->where == EXPLAIN_HOST;
+    ends.is_to_node = to->where == EXPLAIN_HOST;
+    if (from->where == EXPLAIN_HERE) {
+        ends.in = NULL;
+    }
+    if (to->where == EXPLAIN_HERE) {
+        ends.out = ends.out_arrived = NULL;
+    }
+    flow_walk(&ends, &flow, tell_check, answer);
 }
 
 /* ---- ends
  * ------------------------------------------------------------------------------------- */
 
-static bool
-is_failsafe(const struct explain_question *question, enum direction direction)
-{
-    const struct failsafe_port *ports =
-        direction == INGRESS ? question->failsafe_in : question->failsafe_out;
-    size_t n = direction == INGRESS ? question->n_failsafe_in : question->n_failsafe_out;
-    const struct packet *packet = &question->packet;
-    const struct ip *peer = direction == INGRESS ? &packet->source : &packet->destination;
-
-    for (size_t i = 0; i < n; i++) {
-        if (ports[i].protocol == packet->protocol && ports[i].port == packet->destination_port &&
-            (!ports[i].has_net || prefix_contains_ip(&ports[i].net, peer))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void
 say(struct answer *answer, const struct explain_end *end, enum direction direction,
     const char *const words[3])
 {
-    const struct part part = {end, direction, words[0], words[1], words[2]};
+    AUTO(str) struct str of = STR_INIT;
 
+    add_end_text(end, &of);
+    const struct part part = {str_text(&of), end->endpoint, USE_NORMAL, direction,
+                              words[0],      words[1],      words[2]};
     add_decision(answer, &part);
 }
 
 static void
-judge_host(struct answer *answer, const struct explain_end *end, enum direction direction)
+say_no_host_endpoint(struct answer *answer, const struct explain_end *end, enum direction direction)
 {
     static const char *const open[] = {
         "not policed", "no-host-endpoint",
         "this is the node itself (hostNetwork pods are): no host endpoint, so no policy"};
-    static const char *const failsafe[] = {
-        "allowed", "failsafe", "a failsafe port of the host endpoint: no policy closes it"};
-    const struct policy_endpoint *endpoint = end->endpoint;
 
-    if (!endpoint || !endpoint->lists[USE_NORMAL][direction]) {
-        say(answer, end, direction, open);
-    } else if (is_failsafe(answer->question, direction)) {
-        say(answer, end, direction, failsafe);
-    } else {
-        judge_list(answer, end, endpoint->lists[USE_NORMAL][direction]);
-    }
+    say(answer, end, direction, open);
 }
 
 static void
-judge_pod(struct answer *answer, const struct explain_end *end, enum direction direction)
+say_not_programmed(struct answer *answer, const struct explain_end *end, enum direction direction)
 {
     static const char *const unknown[] = {
         "denied", "not-programmed", "felix has no policy for this interface yet: it is closed"};
 
-    if (!end->endpoint || !end->endpoint->lists[USE_NORMAL][direction]) {
-        say(answer, end, direction, unknown);
-    } else {
-        judge_list(answer, end, end->endpoint->lists[USE_NORMAL][direction]);
-    }
+    say(answer, end, direction, unknown);
 }
 
 static void
-judge_elsewhere(struct answer *answer, const struct explain_end *end, enum direction direction)
+say_elsewhere(struct answer *answer, const struct explain_end *end, enum direction direction)
 {
     AUTO(str) struct str text = STR_INIT;
 
@@ -330,26 +416,29 @@ judge_elsewhere(struct answer *answer, const struct explain_end *end, enum direc
     say(answer, end, direction, words);
 }
 
+/* Where nothing on the way says it. */
 static void
-judge_from(struct answer *answer)
+say_from(struct answer *answer)
 {
     const struct explain_question *question = answer->question;
     static const char *const own_pod[] = {"not policed", "host-to-pod",
                                           "what the node sends to its own pods is not looked at"};
 
     if (question->from.where == EXPLAIN_HERE) {
-        judge_pod(answer, &question->from, EGRESS);
+        if (!question->from.endpoint) {
+            say_not_programmed(answer, &question->from, EGRESS);
+        }
     } else if (question->from.where != EXPLAIN_HOST) {
-        judge_elsewhere(answer, &question->from, EGRESS);
+        say_elsewhere(answer, &question->from, EGRESS);
     } else if (question->to.where == EXPLAIN_HERE) {
         say(answer, &question->from, EGRESS, own_pod);
-    } else {
-        judge_host(answer, &question->from, EGRESS);
+    } else if (!question->ends.out) {
+        say_no_host_endpoint(answer, &question->from, EGRESS);
     }
 }
 
 static void
-judge_to_host(struct answer *answer)
+say_to_host(struct answer *answer)
 {
     static const char *const words[][3] = {
         [RULES_ACCEPT] = {"allowed", "to-host", "DefaultEndpointToHostAction is ACCEPT"},
@@ -366,58 +455,98 @@ judge_to_host(struct answer *answer)
 }
 
 static void
-judge_to(struct answer *answer)
+say_to(struct answer *answer)
 {
     const struct explain_question *question = answer->question;
+    const struct explain_end *to = &question->to;
     static const char *const from_node[] = {"allowed", "host-to-pod",
                                             "the node may always reach its own pods (probes)"};
 
-    switch (question->to.where) {
+    switch (to->where) {
     case EXPLAIN_HERE:
         if (question->from.where == EXPLAIN_HOST) {
-            say(answer, &question->to, INGRESS, from_node);
-        } else {
-            judge_pod(answer, &question->to, INGRESS);
+            say(answer, to, INGRESS, from_node);
+        } else if (!to->endpoint) {
+            say_not_programmed(answer, to, INGRESS);
         }
         break;
     case EXPLAIN_HOST:
         if (question->from.where == EXPLAIN_HERE) {
-            judge_to_host(answer);
-        } else {
-            judge_host(answer, &question->to, INGRESS);
+            say_to_host(answer);
+        } else if (!question->ends.in) {
+            say_no_host_endpoint(answer, to, INGRESS);
         }
         break;
     case EXPLAIN_OTHER_NODE:
     case EXPLAIN_OTHER_HOST:
     case EXPLAIN_SERVICE:
     case EXPLAIN_OUTSIDE:
-        judge_elsewhere(answer, &question->to, INGRESS);
+        say_elsewhere(answer, to, INGRESS);
         break;
     }
 }
 
+static bool
+is_of_this_node(const struct explain_end *end)
+{
+    return end->where == EXPLAIN_HERE || end->where == EXPLAIN_HOST;
+}
+
 /* ---- all
  * -------------------------------------------------------------------------------------- */
+
+/* What another destination would mean, which only rules of others know. */
+static void
+add_note_of_dnat(struct answer *answer)
+{
+    switch (answer->question->to.where) {
+    case EXPLAIN_SERVICE:
+        add_note(answer, "the destination is in a range of service addresses. Policy sees a packet "
+                         "after DNAT, except for preDNAT and doNotTrack: ask for the pod behind "
+                         "the service, and its port");
+        break;
+    case EXPLAIN_OUTSIDE:
+        add_note(answer, "if the destination is the address of a service, policy sees the packet "
+                         "after DNAT: ask for the pod behind it, and its port");
+        break;
+    case EXPLAIN_HOST:
+        if (answer->question->packet.destination_port >= NODE_PORT_FIRST &&
+            answer->question->packet.destination_port <= NODE_PORT_LAST) {
+            add_note(answer, "if this is a node port, only preDNAT and doNotTrack see it as it is "
+                             "here; for the rest ask for the pod behind it, and its port");
+        }
+        break;
+    case EXPLAIN_HERE:
+    case EXPLAIN_OTHER_NODE:
+    case EXPLAIN_OTHER_HOST:
+        break;
+    }
+}
 
 static void
 add_notes(struct answer *answer)
 {
     const struct explain_question *question = answer->question;
 
-    if (question->to.where == EXPLAIN_SERVICE) {
-        add_note(answer, "the destination is in a range of service addresses. Policy sees a packet "
-                         "after DNAT: ask for the pod behind the service, and its port");
-    } else if (question->to.where == EXPLAIN_OUTSIDE) {
-        add_note(answer, "if the destination is the address of a service, policy sees the packet "
-                         "after DNAT: ask for the pod behind it, and its port");
-    }
+    add_note_of_dnat(answer);
     if (question->is_pending) {
         add_note(answer, "the kernel does not hold the newest policy yet and may decide otherwise "
                          "until it does; canalctl status says what holds it up");
     }
-    if (question->has_host_endpoints) {
-        add_note(answer, "this node has host endpoints; of their policies those with preDNAT, "
-                         "doNotTrack and applyOnForward are not looked at here");
+    if (answer->is_untracked) {
+        add_note(answer, "a doNotTrack policy lets it through: its answers are judged like packets "
+                         "of their own, so ask for them, too, with the ports exchanged");
+    }
+    bool is_from_here = is_of_this_node(&question->from);
+    bool is_to_here = is_of_this_node(&question->to);
+    if (!is_from_here && !is_to_here) {
+        if (question->has_host_endpoints) {
+            add_note(answer, "neither end is on this node. Were it to forward the packet, its host "
+                             "endpoints' policies with applyOnForward would count");
+        }
+    } else if (question->is_by_route && !(is_from_here && is_to_here)) {
+        add_note(answer, "host endpoints are taken to be those of the interfaces that the routes "
+                         "to both ends lead to");
     }
 }
 
@@ -482,14 +611,19 @@ explain_answer(const struct explain_question *question, const struct evaluate_se
                                         [EXPLAIN_ELSEWHERE] = "elsewhere"};
     static const char *const inside[] = {"allowed", "itself",
                                          "a pod's packets to itself do not leave it"};
-    struct answer answer = {question, sets, json_object_new_array(), json_object_new_array(), 0,
-                            0,        0};
+    struct answer answer = {.question = question,
+                            .sets = sets,
+                            .decisions = json_object_new_array(),
+                            .notes = json_object_new_array()};
 
     if (question->from.where == EXPLAIN_HERE && ip_equal(&question->from.ip, &question->to.ip)) {
         say(&answer, &question->to, INGRESS, inside);
     } else {
-        judge_from(&answer);
-        judge_to(&answer);
+        say_from(&answer);
+        if (is_of_this_node(&question->from) || is_of_this_node(&question->to)) {
+            walk_way(&answer);
+        }
+        say_to(&answer);
         add_notes(&answer);
     }
     bool is_host = question->from.where == EXPLAIN_HOST || question->to.where == EXPLAIN_HOST;

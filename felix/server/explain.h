@@ -1,10 +1,9 @@
 /* Why a packet may pass or may not: the answer to PROTO_EXPLAIN, whose fields docs/canalctl.md has.
- * Pure. Agrees with felix/evaluate/flow.h where that has a verdict; what is decided on another node
- * is said to be. */
+ * Pure. What is asked of the packet here, and in which order, is felix/evaluate/flow.h; what is
+ * decided on another node is said to be. */
 #pragma once
 
-#include "felix/evaluate/evaluate.h"
-#include "felix/rules/policy_rules.h"
+#include "felix/evaluate/flow.h"
 
 struct json_object;
 
@@ -23,20 +22,19 @@ struct explain_end {
     const char *pod;  /* "namespace/name"; NULL */
     const char *node; /* of the two OTHERs; NULL: not known */
     enum explain_where where;
-    /* HERE: NULL is a pod felix has no policy for yet, which is closed. HOST: the host endpoint its
-     * traffic passes, NULL without one. */
-    const struct policy_endpoint *endpoint;
+    const struct policy_endpoint *endpoint; /* HERE; NULL: no policy for the pod yet, so closed */
 };
 
 struct explain_question {
     struct explain_end from, to;
-    struct packet packet; /* the first of a connection, after DNAT; addresses are those of the ends
-                           */
+    struct packet packet; /* the first of a connection, without DNAT; from one end to the other */
     enum rules_action to_host; /* DefaultEndpointToHostAction */
-    const struct failsafe_port *failsafe_in, *failsafe_out;
-    size_t n_failsafe_in, n_failsafe_out;
+    /* Of these the host endpoints that are passed and the failsafe ports; the rest follows from the
+     * ends above. */
+    struct flow_ends ends;
     bool has_host_endpoints;
-    bool is_pending; /* the kernel does not hold all of it yet */
+    bool is_by_route; /* another interface would have another host endpoint, or none */
+    bool is_pending;  /* the kernel does not hold all of it yet */
 };
 
 enum explain_verdict {

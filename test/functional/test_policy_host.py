@@ -9,6 +9,7 @@ import pytest
 
 from lab import Capture
 from lab.topology import OUTSIDE4, OUTSIDE6
+from policy import explained
 from policy.objects import (felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy, peer,
                             port, rule)
 from policy.prober import FAMILIES, Place, Probe
@@ -48,10 +49,9 @@ FORWARDED = [("x/c", "x/a"), ("x/a", "x/c"), ("y/b", "z/c"), ("n2", "y/a")]
 LOCAL = [("x/a", "y/b"), ("z/b", "z/a"), ("n1", "x/a"), ("n1", "z/b")]
 
 
-def check(world, table, ends=None, has_explain=True):
-    """`has_explain` false: explain says that it does not look at applyOnForward, preDNAT and doNotTrack."""
+def check(world, table, ends=None):
     ends = TO_HOST + FROM_HOST + FORWARDED + LOCAL if ends is None else ends
-    return world.check(table, flows(world, *ends), has_reference=False, has_explain=has_explain)
+    return world.check(table, flows(world, *ends))
 
 
 CLOSED = Table().deny(["n2", "outside"], "n1").deny("n1", ["n2", "outside"])
@@ -80,7 +80,7 @@ def test_30_an_endpoint_without_policy_blocks_the_host_and_nothing_else(hosts, i
     # Failsafes: in 22, 179, 2379, 6443; out all of these but 22. The API is still reached: felix follows.
     ends = flows(world, ("n2", "n1"), ports=FAILSAFES, protocols=["tcp"]) + flows(
         world, ("n1", "n2"), ports=FAILSAFES, protocols=["tcp"])
-    world.check(Table().deny("n1", "n2", "tcp", 22), ends, has_reference=False)
+    world.check(Table().deny("n1", "n2", "tcp", 22), ends)
     pods = [pod.key for pod in world.pods()]
     world.check(Table(), world.pairs(pods, pods))
 
@@ -131,14 +131,14 @@ def test_32_forwarded_traffic_with_and_without_apply_on_forward(hosts, interface
                          applyOnForward=True, order=1)
     world.apply(deny)
     # In at n1's eth0 (to pods of n1) no TCP, out of it no UDP; the rest falls off the tier, which denies.
-    check(world, Table().deny(["x/c", "n2"], ["x/a", "y/a"]).deny(["x/a", "y/b"], ["x/c", "z/c"]), ends, has_explain=False)
+    check(world, Table().deny(["x/c", "n2"], ["x/a", "y/a"]).deny(["x/a", "y/b"], ["x/c", "z/c"]), ends)
     world.apply(global_policy("forward", ON_HOST, [rule("Deny", protocol="TCP"), rule("Allow")],
                               [rule("Deny", protocol="UDP"), rule("Allow")], applyOnForward=True, order=1))
     table = Table().deny(["x/c", "n2"], ["x/a", "y/a"], "tcp").deny(["x/a", "y/b"], ["x/c", "z/c"], "udp")
-    check(world, table, ends, has_explain=False)
+    check(world, table, ends)
     # Together with the pod's own policy both have to allow.
     world.apply(network_policy("x", "only-80", A, [ingress(ports=[port(80, p) for p in ("TCP", "UDP", "SCTP")])]))
-    check(world, table & Table().deny("*", "x/a", port=81).allow("n1", "x/a"), ends, has_explain=False)
+    check(world, table & Table().deny("*", "x/a", port=81).allow("n1", "x/a"), ends)
 
 
 # ---- 33
@@ -158,27 +158,39 @@ def via_node(world, source, node="n1", number=NODE_PORT, protocols=("tcp", "udp"
             for protocol in protocols for family in FAMILIES]
 
 
+def check_explained(world, table, probes):
+    """What n1 says of packets to its node ports as they arrive."""
+    n1 = world.node("n1")
+    places = {ip: Place(ip, None, {family: ip}) for family, ip in ((4, n1.ip4), (6, n1.ip6))}
+    explained.check({**world.prober.places, **places}, dict.fromkeys(places, n1), table, probes)
+
+
 @pytest.mark.parametrize("interface", ["eth0", "*"])
 def test_33_pre_dnat_closes_node_ports_and_pins_holes(node_ports, interface):
     world = node_ports
     probes = via_node(world, "outside") + via_node(world, "n2")
     world.check(Table(), probes, has_reference=False)
+    check_explained(world, Table(), probes)
     # Without preDNAT an endpoint does not see what is forwarded to a pod.
     world.apply(n1_endpoint(interface, profiles=["projectcalico-default-allow"]))
     world.check(Table(), probes, has_reference=False)
+    check_explained(world, Table(), probes)
     deny = [rule("Deny", protocol=name, destination={"ports": [NODE_PORT]}) for name in ("TCP", "UDP")]
     world.apply(global_policy("node-ports", ON_HOST, deny, preDNAT=True, applyOnForward=True, order=20))
     world.check(Table(False), probes, has_reference=False)
+    check_explained(world, Table(False), probes)
     check(world, Table())  # and nothing else
     # A pinhole by the port before DNAT, for one client.
     world.apply(global_policy("pinhole", ON_HOST, [
         rule("Allow", protocol="TCP", source={"nets": [net]}, destination={"ports": [NODE_PORT]})
         for net in (f"{OUTSIDE4}/32", f"{OUTSIDE6}/128")], preDNAT=True, applyOnForward=True, order=10))
     world.check(Table(False).allow("outside", protocol="tcp"), probes, has_reference=False)
+    check_explained(world, Table(False).allow("outside", protocol="tcp"), probes)
     # The port behind DNAT is not what it sees.
     world.apply(global_policy("pinhole", ON_HOST, [rule("Allow", protocol="TCP", destination={"ports": [80]})],
                               preDNAT=True, applyOnForward=True, order=10))
     world.check(Table(False), probes, has_reference=False)
+    check_explained(world, Table(False), probes)
 
 
 def test_33_the_port_behind_dnat_is_for_apply_on_forward_and_the_pod(node_ports):
@@ -235,7 +247,7 @@ def test_34_do_not_track_allows_both_ways_without_a_connection_entry(hosts):
     assert not {flow for flow in new if flow[0] in ("tcp", "udp") and "dport=80" in flow and f"dst={n1.ip4}" in flow}
     assert {flow for flow in new if "dport=80" in flow}, "the others are tracked"
     # Failsafes are left alone in raw, too.
-    world.check(Table(), flows(world, ("n2", "n1"), ports=(22, 179), protocols=["tcp"]), has_reference=False)
+    world.check(Table(), flows(world, ("n2", "n1"), ports=(22, 179), protocols=["tcp"]))
 
 
 def test_34_do_not_track_denies_before_a_normal_policy_allows(hosts):
@@ -245,7 +257,7 @@ def test_34_do_not_track_denies_before_a_normal_policy_allows(hosts):
     world.apply(global_policy("untracked", ON_HOST, [rule("Deny", protocol="UDP", destination={"ports": [80]})],
                               doNotTrack=True, applyOnForward=True))
     check(world, Table().deny(["n2", "outside"], "n1", "udp", 80).deny(["n2"], "y/a", "udp", 80)
-          .deny("x/c", "x/a", "udp", 80), has_explain=False)
+          .deny("x/c", "x/a", "udp", 80))
 
 
 # ---- 35

@@ -5,6 +5,7 @@ import json
 import socket
 
 from . import tables
+from .prober import Place
 
 BATCH = 64
 # As felix names them to people, and as the reference does.
@@ -30,7 +31,8 @@ def _ask(node, questions):
 
 
 def _question(probe, ends, source_port):
-    question = {"op": "explain", "from": {"ip": ends[0].ip(probe.family)}, "to": {"ip": ends[1].ip(probe.family)},
+    ips = [Place.of(end).ips[probe.family] for end in ends]
+    question = {"op": "explain", "from": {"ip": ips[0]}, "to": {"ip": ips[1]},
                 "protocol": probe.protocol, "port": probe.port, "source_port": source_port}
     if probe.protocol == "icmp":
         for name in ("port", "source_port"):
@@ -40,8 +42,8 @@ def _question(probe, ends, source_port):
 
 
 def _decision(answer, direction):
-    """(allowed, reason, policy, element of its list) as the reference has it."""
-    found, = (each for each in answer["decisions"] if each["direction"] == direction)
+    """(allowed, reason, policy, element of its list) of a pod, as the reference has it."""
+    found, = (each for each in answer["decisions"] if each["direction"] == direction and "host_endpoint" not in each)
     policy = found.get("policy")
     if policy:
         kind, name = policy.split(" ")
@@ -64,15 +66,17 @@ def decisions(pods, probes, source_port):
     return found
 
 
-def check(pods, table, probes):
-    """AssertionError when explain and the table differ. `pods`: {name: lab.Pod}; other probes are left out."""
+def check(places, nodes, table, probes):
+    """AssertionError when explain and the table differ. `places`: {name: Place} as the prober has them, `nodes`: {name:
+    lab.Node} of those that are on a node or are one. Other probes are left out."""
     asked, found = {}, {}
     for probe in probes:
-        ends = [pods.get(probe.source), pods.get(probe.target)]
-        if None in ends:
+        ends = [places.get(probe.source), places.get(probe.target)]
+        judges = {nodes[name].name: nodes[name] for name in (probe.source, probe.target) if name in nodes}
+        if None in ends or not judges:
             continue
         question = _question(probe, ends, 40000)
-        for node in {end.node.name: end.node for end in ends}.values():
+        for node in judges.values():
             asked.setdefault(node.name, (node, []))[1].append((probe, question))
         found[probe] = True
     for node, questions in asked.values():

@@ -187,12 +187,14 @@ class World(FelixCluster):
         probes = list(self.pairs() if probes is None else probes)
         is_first = self.backend == "nft"
         if has_reference and is_first:
-            reference.check(self.client, self.prober.places, table, probes)
+            hosts = {node.name: [node.ip4, node.ip6] for node in self.nodes.values()}
+            reference.check(self.client, self.prober.places, table, probes, hosts)
         result = self.prober.check(table, probes, **kwargs)
         if has_explain and is_first:
             # Asking costs as much as sending: one family a table, in turn.
             family = next(self.families)
-            explained.check({pod.key: pod for pod in self.pods()}, table, [p for p in probes if p.family == family])
+            nodes = {pod.key: pod.node for pod in self.pods()} | self.nodes
+            explained.check(self.prober.places, nodes, table, [p for p in probes if p.family == family])
         return result
 
     def check_open(self):

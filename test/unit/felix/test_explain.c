@@ -300,10 +300,10 @@ host_endpoints_are_asked_but_for_failsafe_ports(void **state)
         struct explain_question question = question_of("192.0.2.1", "10.9.0.1", cases[i].port);
         AUTO(json_tree) struct json_object *answer = json_object_new_object();
         question.to.where = EXPLAIN_HOST;
-        question.to.endpoint = &host;
-        question.failsafe_in = &ssh;
-        question.n_failsafe_in = 1;
-        question.has_host_endpoints = true;
+        question.ends.in = &host;
+        question.ends.failsafe_in = &ssh;
+        question.ends.n_failsafe_in = 1;
+        question.has_host_endpoints = question.is_by_route = true;
         assert_int_equal(explain_answer(&question, &sets, answer), cases[i].verdict);
         assert_decision(answer, 1, cases[i].words[0], cases[i].words[1]);
         assert_int_equal(json_object_array_length(at(answer, "notes")), 1);
@@ -415,6 +415,116 @@ explain_agrees_with_the_judging_of_flows(void **state)
     assert_in_range(n_allowed, n / 5, n - n / 5);
 }
 
+/* ---- host endpoints
+ * ---------------------------------------------------------------------------- */
+
+static struct verdict_list host_lists[N_USES][N_LISTS][N_DIRECTIONS];
+
+/* An endpoint of the host with these lists; N_LISTS: none. */
+static struct policy_endpoint
+host_with(const int of_use[N_USES])
+{
+    struct policy_endpoint host = {.key = "host n1-eth0", .ifname = "eth0", .is_host = true};
+
+    for (enum verdict_use use = USE_NORMAL; use < N_USES; use++) {
+        for (enum direction direction = INGRESS; direction <= EGRESS; direction++) {
+            if (of_use[use] < N_LISTS) {
+                struct verdict_list *list = &host_lists[use][of_use[use]][direction];
+                *list = lists[of_use[use]][direction];
+                list->use = use;
+                host.lists[use][direction] = list;
+            }
+        }
+    }
+    return host;
+}
+
+static void
+what_host_endpoints_say_is_told_in_order(void **state)
+{
+    static const int uses[N_USES] = {L_CLOSED, L_BOTH, L_WATCH, L_ALLOW};
+    const struct policy_endpoint host = host_with(uses), pod = endpoint_of(L_OPEN, L_OPEN);
+    struct explain_question question = question_of("192.0.2.1", "10.0.0.2", 80);
+    AUTO(json_tree) struct json_object *denied = json_object_new_object();
+    AUTO(json_tree) struct json_object *untracked = json_object_new_object();
+
+    (void)state;
+    question.to.where = EXPLAIN_HERE;
+    question.to.endpoint = &pod;
+    question.ends.in = &host;
+    assert_int_equal(explain_answer(&question, &sets, denied), EXPLAIN_DENIED);
+    assert_decision(denied, 0, "not policed", "outside");
+    assert_decision(denied, 1, "not policed", "nothing"); /* untracked: not this client */
+    assert_decision(denied, 2, "not policed", "nothing"); /* before DNAT: only a Log */
+    assert_decision(denied, 3, "denied", "rule");
+    assert_decision(denied, 4, "allowed", "profile"); /* the pod is asked all the same */
+    struct json_object *forward = item(denied, "decisions", 3);
+    assert_string_equal(text(forward, "of"), "host endpoint n1-eth0 (eth0), of what is forwarded");
+    assert_string_equal(text(forward, "host_endpoint"), "n1-eth0");
+    assert_string_equal(text(forward, "use"), "forward");
+    assert_string_equal(text(forward, "interface"), "eth0");
+    assert_string_equal(text(item(item(denied, "decisions", 1), "tiers", 0), "end"), "Pass");
+    /* The client that an untracked policy lets through is asked nothing more by the host. */
+    question.from.ip = question.packet.source = ip("10.0.0.1");
+    assert_int_equal(explain_answer(&question, &sets, untracked), EXPLAIN_ALLOWED);
+    assert_decision(untracked, 1, "allowed", "rule");
+    assert_decision(untracked, 2, "allowed", "profile");
+    assert_int_equal(json_object_array_length(at(untracked, "notes")), 1);
+}
+
+/* From whom to whom, and what is asked of the host on the way. */
+static void
+compare_with_flow(const struct policy_endpoint *host, const struct policy_endpoint *pod,
+                  size_t number, size_t *n_allowed)
+{
+    static const enum explain_where ways[][2] = {{EXPLAIN_OUTSIDE, EXPLAIN_HOST},
+                                                 {EXPLAIN_OUTSIDE, EXPLAIN_HERE},
+                                                 {EXPLAIN_HERE, EXPLAIN_OUTSIDE},
+                                                 {EXPLAIN_HOST, EXPLAIN_OUTSIDE},
+                                                 {EXPLAIN_HOST, EXPLAIN_HOST}};
+    static const char *const addresses[] = {"10.0.0.1", "10.0.0.9"};
+    const enum explain_where *way = ways[number / 2];
+    struct explain_question question = question_of(addresses[number % 2], "10.0.0.2", 80);
+    AUTO(json_tree) struct json_object *answer = json_object_new_object();
+    const struct flow flow = {question.packet, question.packet};
+
+    question.from.where = way[0];
+    question.to.where = way[1];
+    question.from.endpoint = way[0] == EXPLAIN_HERE ? pod : NULL;
+    question.to.endpoint = way[1] == EXPLAIN_HERE ? pod : NULL;
+    question.ends.in = way[0] != EXPLAIN_HERE && way[1] != EXPLAIN_OUTSIDE ? host : NULL;
+    question.ends.out = question.ends.out_arrived = way[1] != EXPLAIN_HERE ? host : NULL;
+    struct flow_ends ends = question.ends;
+    ends.source = question.from.endpoint;
+    ends.destination = question.to.endpoint;
+    ends.is_from_node = way[0] == EXPLAIN_HOST;
+    ends.is_to_node = way[1] == EXPLAIN_HOST;
+    bool is_allowed = flow_is_allowed(&ends, &flow, &sets);
+    *n_allowed += is_allowed;
+    assert_int_equal(explain_answer(&question, &sets, answer),
+                     is_allowed ? EXPLAIN_ALLOWED : EXPLAIN_DENIED);
+}
+
+static void
+explain_agrees_with_the_judging_of_flows_past_host_endpoints(void **state)
+{
+    const struct policy_endpoint pod = endpoint_of(L_ALLOW, L_ALLOW);
+    size_t n_allowed = 0, n = 0;
+
+    (void)state;
+    for (int i = 0; i < N_LISTS * (N_LISTS + 1) * (N_LISTS + 1) * (N_LISTS + 1); i++) {
+        int of_use[N_USES] = {i % N_LISTS};
+        for (int use = 1, rest = i / N_LISTS; use < N_USES; use++, rest /= N_LISTS + 1) {
+            of_use[use] = rest % (N_LISTS + 1);
+        }
+        const struct policy_endpoint host = host_with(of_use);
+        for (size_t number = 0; number < 10; number++, n++) {
+            compare_with_flow(&host, &pod, number, &n_allowed);
+        }
+    }
+    assert_in_range(n_allowed, n / 5, n - n / 5);
+}
+
 /* ---- rules in words
  * ---------------------------------------------------------------------------- */
 
@@ -488,6 +598,8 @@ main(void)
         cmocka_unit_test(tiers_and_policies_are_told_in_order),
         cmocka_unit_test(staged_policies_are_shown_and_have_no_effect),
         cmocka_unit_test(explain_agrees_with_the_judging_of_flows),
+        cmocka_unit_test(what_host_endpoints_say_is_told_in_order),
+        cmocka_unit_test(explain_agrees_with_the_judging_of_flows_past_host_endpoints),
         cmocka_unit_test(rules_read_like_sentences),
     };
 
