@@ -207,15 +207,16 @@ bool
 report_is_ready(const struct felix *felix, const char **ret_reason, bool *ret_is_limited)
 {
     const struct identity_state *identity = identity_state(felix->identity);
+    bool is_dataplane = is_dataplane_ready(felix, ret_reason);
 
-    if (!is_dataplane_ready(felix, ret_reason)) {
-        /* While felix starts, pods go on with what an earlier run left; what it cannot write is
-         * missing for somebody. */
-        *ret_is_limited = felix->is_in_sync && felix->last_error[0] != '\0';
+    /* While felix starts, pods go on with what an earlier run left; what it cannot write is missing
+     * for somebody. */
+    *ret_is_limited = identity->is_contested ||
+                      (!is_dataplane && felix->is_in_sync && felix->last_error[0] != '\0');
+    if (!is_dataplane) {
         return false;
     }
     *ret_reason = identity->reason;
-    *ret_is_limited = identity->is_contested;
     return identity->is_settled;
 }
 
