@@ -2,7 +2,7 @@
 remembered of it, and which policies are asked where. A part of the reference: knows what hooks mean, nothing of felix.
 
     passage = Passage(World(objects), {"n1": [ip4, ip6], "n2": [...]}, pools=["10.244.0.0/16", ...])
-    passage.connect(packet(source, destination, "TCP", 80))      -> "open", "arrived" or "silent"
+    passage.connect(packet(source, destination, "TCP", 80))      -> "open", "arrived", "silent" or "unsettled"
 
 A packet on one node:
 
@@ -21,6 +21,8 @@ TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 FAILSAFE_IN = {(TCP, port) for port in (22, 179, 2379, 2380, 5473, 6443, 6666, 6667)} | {(UDP, 68)}
 FAILSAFE_OUT = {(TCP, port) for port in (179, 2379, 2380, 5473, 6443, 6666, 6667)} | {(UDP, 53), (UDP, 67)}
 OPEN, ARRIVED, SILENT = "open", "arrived", "silent"  # "arrived": without its answer
+# A handshake of which tracking saw the beginning and not the middle: closed until the beginning is forgotten.
+UNSETTLED = "unsettled"
 NET, POD, LOCAL = "net", "pod", "local"
 MASQUERADED_PORT = 50000  # some port above 1023
 
@@ -199,7 +201,7 @@ class Passage:
         if answer is None or answer.destination != first.source:
             return ARRIVED
         if first.protocol == TCP and self._walk(nodes, first, LATER, here is not None) is None:
-            return ARRIVED
+            return UNSETTLED
         return OPEN
 
     @staticmethod
