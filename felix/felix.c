@@ -113,8 +113,7 @@ void
 felix_on_kernel(void *owner, const struct monitor_note *note)
 {
     struct felix *felix = owner;
-    bool is_workload = strncmp(note->link.name, felix->settings->interface_prefix,
-                               strlen(felix->settings->interface_prefix)) == 0;
+    bool is_workload = interface_is_workload(&felix->prefixes, note->link.name);
 
     switch (note->event) {
     case MONITOR_LINK:

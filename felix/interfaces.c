@@ -27,7 +27,7 @@ add_interface(const struct felix *felix, const char *name, const struct ip *ip,
     const struct felix_settings *settings = felix->settings;
     struct policy_interface interface = {.ip = *ip};
 
-    if (strncmp(name, settings->interface_prefix, strlen(settings->interface_prefix)) != 0 &&
+    if (!interface_is_workload(&felix->prefixes, name) &&
         !interface_is_listed(settings->excluded_interfaces, name)) {
         snprintf(interface.ifname, sizeof interface.ifname, "%s", name);
         VEC_PUSH(interfaces, interface);

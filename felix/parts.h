@@ -71,6 +71,7 @@ struct felix {
     const struct felix_settings *settings; /* of the configuration */
     char *external_nodes;                  /* the setting as it is in the set */
     char *node_name;
+    struct interface_prefixes prefixes; /* InterfacePrefix */
 
     /* watch, decode, model */
     struct kube *kube;

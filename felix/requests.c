@@ -187,7 +187,7 @@ static bool
 find_link(struct release *release, struct err *err)
 {
     const struct proto_request *removal = &release->removal;
-    const char *prefix = release->felix->settings->interface_prefix;
+    const char *prefix = release->felix->prefixes.items[0];
 
     release->is_link_found = !removal->host_ifname ||
                              strncmp(removal->host_ifname, prefix, strlen(prefix)) != 0 ||

@@ -79,7 +79,9 @@ fill_policy(struct rules_config *config, const struct felix_settings *settings)
     struct policy_rules_config *policy = &config->policy;
 
     *policy = (struct policy_rules_config){
-        .workload_prefix = settings->interface_prefix,
+        .workload_prefix = config->prefixes.items[0],
+        .other_prefixes = config->other_prefixes,
+        .n_other_prefixes = config->prefixes.n - 1,
         .is_append_mode = settings->chain_insert_mode == 1,
         .filter_allow = allow[settings->filter_allow_action],
         .mangle_allow = allow[settings->mangle_allow_action],
@@ -124,10 +126,16 @@ rules_config_new(const struct felix_settings *settings, const struct store *stor
     struct feature_overrides features = {0};
 
     (void)!feature_overrides_parse(settings->feature_overrides, &features, NULL);
+    if (!interface_prefixes_parse(settings->interface_prefix, &config->prefixes, NULL)) {
+        config->prefixes = (struct interface_prefixes){.items = {"cali"}, .n = 1};
+    }
+    for (size_t i = 1; i < config->prefixes.n; i++) {
+        config->other_prefixes[i - 1] = config->prefixes.items[i];
+    }
     collect_service_nets(config, store);
     (void)!failsafe_ports_parse(settings->failsafe_in, &config->failsafe_in, NULL);
     (void)!failsafe_ports_parse(settings->failsafe_out, &config->failsafe_out, NULL);
-    config->fixed = (struct static_rules_config){.workload_prefix = settings->interface_prefix,
+    config->fixed = (struct static_rules_config){.workload_prefix = config->prefixes.items[0],
                                                  .is_append_mode = settings->chain_insert_mode == 1,
                                                  .has_random_fully = !features.no_masq_random,
                                                  .has_snat_random_fully = !features.no_snat_random,

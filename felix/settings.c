@@ -166,11 +166,9 @@ check_regex(const char *value, struct err *err)
 static bool
 check_interface_prefix(const char *value, struct err *err)
 {
-    size_t len = strlen(value);
+    struct interface_prefixes prefixes;
 
-    /* It is followed by 11 digits in 15 characters and stands in iptables rules. */
-    return (len > 0 && len <= 4 && strspn(value, "abcdefghijklmnopqrstuvwxyz") == len) ||
-           err_set(err, "'%.32s' is not one to four lower-case letters", value);
+    return interface_prefixes_parse(value, &prefixes, err);
 }
 
 static const char *const backends[] = {"auto", "legacy", "nft", NULL};
@@ -304,7 +302,9 @@ static const struct setting rows[] = {
      .initial = "cali",
      .check = check_interface_prefix,
      .effect = FELIX_STARTS_ANEW,
-     .help = "What names of workload interfaces begin with."},
+     .help =
+         "What names of pods' interfaces begin with. Interfaces that begin with one of the others "
+         "of a list (cali,tap) are pods', too, but not felix's: they are closed."},
     {.name = "Ipv6Support",
      .env = "FELIX_IPV6SUPPORT",
      .type = SETTING_BOOL,

@@ -100,6 +100,42 @@ failsafe_ports_parse(const char *text, failsafe_vec *ret_ports, struct err *err)
     return true;
 }
 
+bool
+interface_prefixes_parse(const char *text, struct interface_prefixes *ret_prefixes, struct err *err)
+{
+    AUTO_FREE char *copy = xstrdup(text);
+    struct interface_prefixes prefixes = {0};
+    char *save = NULL;
+
+    for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        item = trim(item);
+        size_t len = strlen(item);
+        if (len < 1 || len > 4 || strspn(item, "abcdefghijklmnopqrstuvwxyz") != len) {
+            return err_set(err, "'%.32s' is not one to four lower-case letters", item);
+        }
+        if (prefixes.n == INTERFACE_PREFIXES_MAX) {
+            return err_set(err, "'%.64s' are more than %d", text, INTERFACE_PREFIXES_MAX);
+        }
+        memcpy(prefixes.items[prefixes.n++], item, len + 1);
+    }
+    if (prefixes.n == 0) {
+        return err_set(err, "'%.32s' is not one to four lower-case letters", text);
+    }
+    *ret_prefixes = prefixes;
+    return true;
+}
+
+bool
+interface_is_workload(const struct interface_prefixes *prefixes, const char *name)
+{
+    for (size_t i = 0; i < prefixes->n; i++) {
+        if (strncmp(name, prefixes->items[i], strlen(prefixes->items[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool
 feature_parse(char *item, struct feature_overrides *features, struct err *err)
 {

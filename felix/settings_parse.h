@@ -18,6 +18,15 @@ struct feature_overrides {
  * has a choice in. */
 MUST_CHECK bool feature_overrides_parse(const char *text, struct feature_overrides *ret_features,
                                         struct err *err);
+#define INTERFACE_PREFIXES_MAX 4
+struct interface_prefixes {
+    char items[INTERFACE_PREFIXES_MAX][8]; /* the first is what pods' interfaces are named with */
+    size_t n;                              /* at least one */
+};
+/* "cali,tap": each one to four lower-case letters, for 11 digits follow, in 15 characters. */
+MUST_CHECK bool interface_prefixes_parse(const char *text, struct interface_prefixes *ret_prefixes,
+                                         struct err *err);
+bool interface_is_workload(const struct interface_prefixes *prefixes, const char *name);
 /* "1024:65535", or one port. */
 MUST_CHECK bool port_range_parse(const char *text, uint16_t *ret_first, uint16_t *ret_last,
                                  struct err *err);

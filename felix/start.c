@@ -93,7 +93,7 @@ open_kernel(struct felix *felix, struct err *err)
                                            .netlink = felix->netlink,
                                            .sets = felix->sets,
                                            .node_name = felix->node_name,
-                                           .interface_prefix = felix->settings->interface_prefix,
+                                           .interface_prefix = felix->prefixes.items[0],
                                            .ipv6 = felix->settings->ipv6,
                                            .max_ipset_size = felix->settings->max_ipset_size,
                                            .in_force = people_in_force(felix->people),
@@ -121,7 +121,7 @@ open_files(struct felix *felix, struct err *err)
     str_clear(&path);
     str_addf(&path, "%s/endpoints", settings->run_dir);
     const struct workloads_spec spec = {.dir = path.text,
-                                        .prefix = settings->interface_prefix,
+                                        .prefix = felix->prefixes.items[0],
                                         .put = felix_on_workload,
                                         .removed = felix_on_workload_removed,
                                         .owner = felix};
@@ -200,6 +200,9 @@ felix_new(uv_loop_t *loop, struct configuration *configuration, struct felix **r
     const struct felix_settings *settings = configuration_settings(configuration);
     struct felix *felix = NEW(struct felix);
 
+    if (!interface_prefixes_parse(settings->interface_prefix, &felix->prefixes, err)) {
+        return false;
+    }
     netlink_set_timeout(settings->netlink_timeout_s);
     felix->loop = loop;
     felix->configuration = configuration;
@@ -216,7 +219,7 @@ felix_new(uv_loop_t *loop, struct configuration *configuration, struct felix **r
         return false;
     }
     felix->nodes = node_state_new(felix->node_name);
-    felix->sources = sources_new(settings->interface_prefix);
+    felix->sources = sources_new(felix->prefixes.items[0]);
     felix->people = people_new(felix);
     if (!open_kernel(felix, err) || !open_node(felix, err) || !open_files(felix, err)) {
         return false;

@@ -306,6 +306,10 @@ forward_rules(const struct policy_rules_config *config, struct chain *chain)
     }
     rule_add(chain, from, " -j " DISPATCH_FROM);
     rule_add(chain, to, " -j " DISPATCH_TO);
+    for (size_t i = 0; i < config->n_other_prefixes; i++) {
+        snprintf(to, sizeof to, " -o %s+", config->other_prefixes[i]);
+        rule_add(chain, to, " -g cali-unknown-to");
+    }
     if (config->has_host_endpoints) {
         rule_add(chain, "", " -j cali-to-hep-forward");
     }
@@ -432,6 +436,9 @@ write_dispatch(const struct policy_rules_config *config, const struct host_dispa
     char option = dispatch->direction == INGRESS ? 'i' : 'o';
 
     chain_add(chain, "-%c %s+ -j RETURN", option, config->workload_prefix);
+    for (size_t i = 0; i < config->n_other_prefixes; i++) {
+        chain_add(chain, "-%c %s+ -j RETURN", option, config->other_prefixes[i]);
+    }
     for (size_t i = 0; i < n; i++) {
         const char *ifname = endpoints[i]->ifname;
         char name[CHAIN_NAME_MAX];

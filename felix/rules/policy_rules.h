@@ -72,7 +72,10 @@ struct failsafe_port {
 /* Borrowed values: they live as long as the config is in use. */
 struct policy_rules_config {
     const char *workload_prefix; /* "cali" */
-    bool is_append_mode;         /* ChainInsertMode=append */
+    /* Of interfaces that are pods' as well, none of which is felix's: closed. */
+    const char *const *other_prefixes;
+    size_t n_other_prefixes;
+    bool is_append_mode; /* ChainInsertMode=append */
     struct policy_marks marks;
     enum rules_action filter_allow;    /* ACCEPT or RETURN: IptablesFilterAllowAction */
     enum rules_action mangle_allow;    /* ACCEPT or RETURN: IptablesMangleAllowAction */

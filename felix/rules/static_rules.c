@@ -22,6 +22,9 @@ anti_spoofing(const struct static_rules_config *config, uint8_t family, struct r
     struct chain *chain = ruleset_chain(set, "raw", "cali-PREROUTING");
 
     chain_add(chain, "-i %s+ -j cali-from-wl", config->workload_prefix);
+    for (size_t i = 0; config->policy && i < config->policy->n_other_prefixes; i++) {
+        chain_add(chain, "-i %s+ -j cali-from-wl", config->policy->other_prefixes[i]);
+    }
     if (config->policy) {
         host_rules_raw_input(config->policy, family, chain);
     }

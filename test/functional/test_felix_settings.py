@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from felix_nodes import REFRESH, FelixCluster, stays
-from lab import Capture, LabError, Stream, ZoneSpec, probe, wait_for
+from lab import Capture, LabError, Netns, Stream, ZoneSpec, probe, wait_for
 from lab.topology import OUTSIDE4
 
 CRD = "crd.projectcalico.org/v1"
@@ -368,3 +368,29 @@ def test_25_pods_send_from_what_their_annotation_lists_while_that_is_allowed(nod
     wait_for(lambda: spoofer.passes(4), 10, node.felix.tail)
     configure(node)
     wait_for(lambda: not spoofer.passes(4) and source_check() == default, 10, node.felix.tail)
+
+
+def test_interfaces_of_another_prefix_are_closed_and_no_host_endpoint(node):
+    """A link that somebody else made for a pod of theirs: what it sends and gets is dropped, until it is no pod's."""
+    pod = node.add_felix_pod("one", 5)
+    guest = Netns(f"{node.lab.tag}-guest")
+    node.lab.add_namespaces([guest])
+    node.netns.ip(f"link add tap1 type veth peer name eth0 netns {guest.name}", "link set tap1 up",
+                  "address add 192.0.2.1/24 dev tap1")
+    guest.ip("link set eth0 up", "address add 192.0.2.2/24 dev eth0", "route add default via 192.0.2.1")
+    flows = {"to": (pod.netns, guest, "192.0.2.2"), "from": (guest, pod.netns, pod.ips[0])}
+    try:
+        with Stream(flows) as stream:
+            wait_for(lambda: all(flow.seen for flow in stream.flows), 10, "both ways")
+        configure(node, interfacePrefix="cali,tap")
+        wait_for(lambda: any("-o tap+" in rule for rule in node.own_rules()), 10, node.felix.tail)
+        node.wait_ready()
+        with Stream(flows) as stream:
+            stays(lambda: not any(flow.seen for flow in stream.flows), 1, "silence both ways")
+        assert node.is_programmed(pod)
+        configure(node)
+        wait_for(lambda: not any("tap+" in rule for rule in node.own_rules()), 10, node.felix.tail)
+        with Stream(flows) as stream:
+            wait_for(lambda: all(flow.seen for flow in stream.flows), 10, "both ways again")
+    finally:
+        node.netns.run(["ip", "link", "del", "tap1"], check=False)

@@ -83,6 +83,27 @@ failsafe_ports_that_are_none_are_refused(void **state)
 }
 
 static void
+prefixes_of_interfaces_are_a_list(void **state)
+{
+    static const char *const bad[] = {"",          ",",     "cal1",   "caliq",  "Cali",
+                                      "a,b,c,d,e", "ca li", "cali,+", "cali;-j"};
+    struct interface_prefixes prefixes;
+
+    (void)state;
+    assert_true(interface_prefixes_parse("tap, cali", &prefixes, NULL));
+    assert_string_equal(prefixes.items[0], "tap");
+    assert_true(interface_is_workload(&prefixes, "cali123"));
+    assert_true(interface_is_workload(&prefixes, "tap1"));
+    assert_false(interface_is_workload(&prefixes, "eth0"));
+    assert_false(interface_is_workload(&prefixes, "xtap"));
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        if (interface_prefixes_parse(bad[i], &prefixes, NULL)) {
+            fail_msg("must be refused: %s", bad[i]);
+        }
+    }
+}
+
+static void
 features_are_switched_off_by_name(void **state)
 {
     static const char *const bad[] = {"MASQFullyRandom", "MASQFullyRandom=no", "=false",
@@ -256,6 +277,7 @@ rules_get_what_is_set(void **state)
     set(&settings, "IptablesNATOutgoingInterfaceFilter", "none");
     set(&settings, "NATOutgoingExclusions", "IPPoolsAndHostIPs");
     set(&settings, "WorkloadSourceSpoofing", "any");
+    set(&settings, "InterfacePrefix", "cali, tap,eni");
     set(&settings, "FeatureDetectOverride", "SNATFullyRandom=false");
     put(store, KIND_IPPOOL, "pods",
         "{\"metadata\":{\"name\":\"pods\"},\"spec\":{\"cidr\":\"10.244.0.0/16\"}}");
@@ -281,6 +303,10 @@ rules_get_what_is_set(void **state)
     assert_null(config->fixed.nat.interface);
     assert_true(config->fixed.nat.excludes_hosts);
     assert_true(config->policy.allows_sources);
+    assert_string_equal(config->policy.workload_prefix, "cali");
+    assert_string_equal(config->fixed.workload_prefix, "cali");
+    assert_int_equal(config->policy.n_other_prefixes, 2);
+    assert_string_equal(config->policy.other_prefixes[1], "eni");
     assert_true(config->fixed.has_random_fully);
     assert_false(config->fixed.has_snat_random_fully);
     assert_non_null(strstr(config->warning, "10.244.128.0/20 overlaps IPPool pods"));
@@ -295,6 +321,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failsafe_ports_are_read_in_all_their_forms),
         cmocka_unit_test(failsafe_ports_that_are_none_are_refused),
+        cmocka_unit_test(prefixes_of_interfaces_are_a_list),
         cmocka_unit_test(features_are_switched_off_by_name),
         cmocka_unit_test(ranges_of_ports_have_an_order),
         cmocka_unit_test(interfaces_are_listed_by_name_or_expression),
