@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "felix/evaluate/set_ids.h"
 #include "felix/host_ends.h"
 #include "felix/policy_sets.h"
 #include "felix/wanted_chains.h"
@@ -31,6 +32,7 @@ struct policies {
     struct policy_sets *sets;
     struct wanted_chains *chains;
     struct host_ends *host_ends;
+    struct set_ids *set_ids;
     const struct policy_rules_config *config; /* borrowed, NULL before the first one */
     struct table *locals;                     /* workload interface -> struct local */
     struct table *own_addresses;              /* struct ip -> anything */
@@ -233,7 +235,8 @@ holds(void *owner, const struct policy_set *set, const struct policy_set_member 
 struct evaluate_sets
 policies_evaluate_sets(const struct policies *policies)
 {
-    return (struct evaluate_sets){.holds = holds, .owner = (void *)(uintptr_t)policies};
+    return (struct evaluate_sets){
+        .holds = holds, .owner = (void *)(uintptr_t)policies, .ids = policies->set_ids};
 }
 
 /* What is sent to many is not forwarded here. */
@@ -442,6 +445,7 @@ policies_new(const struct policies_spec *spec)
     policies->state = policy_state_new(&calculation);
     policies->sets = policy_sets_new(spec->sets, spec->ipv6, spec->max_ipset_size);
     policies->chains = wanted_chains_new(spec->interface_prefix, addresses_of, policies);
+    policies->set_ids = set_ids_new();
     policies->host_ends = host_ends_new(spec->netlink, spec->interface_prefix);
     policies->locals = table_new();
     policies->own_addresses = table_new();
@@ -477,6 +481,7 @@ policies_free(struct policies *policies)
         policy_sets_free(policies->sets);
         policy_state_free(policies->state);
         host_ends_free(policies->host_ends);
+        set_ids_free(policies->set_ids);
         table_free(policies->locals, local_free);
         table_free(policies->own_addresses, NULL);
         table_free(policies->changed, NULL);

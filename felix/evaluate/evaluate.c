@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "felix/evaluate/set_ids.h"
 #include "felix/rules/set_names.h"
 
 #define PROTOCOL_ICMP 1
@@ -44,6 +45,9 @@ selector_holds(const struct evaluate_sets *sets, const char *selector, const str
 {
     struct policy_set set;
 
+    if (sets->ids) {
+        return set_holds(sets, set_ids_of_selector(sets->ids, selector), end);
+    }
     set_of_selector(selector, &set);
     return set_holds(sets, &set, end);
 }
@@ -185,7 +189,7 @@ evaluate_rule_matches(const struct policy_rule *rule, const struct packet *packe
     const struct end destination = {&packet->destination, packet->destination_port,
                                     packet->protocol, true};
 
-    /* Cheap ones first: sets cost a hash of their name. */
+    /* Cheap ones first: sets cost a look at their members, perhaps a hash of their name. */
     return protocol_matches(rule, packet) && icmp_matches(rule, packet) &&
            address_matches(&rule->source, &source, sets) &&
            address_matches(&rule->destination, &destination, sets) &&

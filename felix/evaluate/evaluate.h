@@ -5,6 +5,8 @@
 
 #include "felix/policy.h"
 
+struct set_ids;
+
 struct packet {
     uint8_t family;
     struct ip source, destination; /* after DNAT */
@@ -48,6 +50,7 @@ struct evaluate_sets {
                   const struct policy_set_member *member);
     void (*step)(void *owner, const struct evaluate_step *step); /* NULL is fine */
     void *owner;
+    struct set_ids *ids; /* borrowed, for many packets; NULL is fine */
 };
 
 void evaluate(const struct verdict_list *list, const struct packet *packet,

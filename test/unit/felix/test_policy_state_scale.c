@@ -5,6 +5,8 @@
  * of the initial load, CPU time of single events. */
 #include <time.h>
 
+#include "felix/evaluate/flow.h"
+#include "felix/evaluate/set_ids.h"
 #include "test/unit/felix/cluster.h"
 
 #define PODS_PER_NAMESPACE 100
@@ -440,6 +442,59 @@ measure_changes(struct cluster *cluster, const char *what, unsigned first)
     print_message("%-18s %8.2f us mean, %.2f us longest\n", what, total * 1e3 / N, longest * 1e3);
 }
 
+static bool
+state_holds(void *owner, const struct policy_set *set, const struct policy_set_member *member)
+{
+    const struct policy_state *state = owner;
+
+    return policy_state_holds(state, set, member);
+}
+
+#define N_SELECTORS 20
+#define N_JUDGED 100000
+
+/* As open connections are, each past twenty selectors before one matches. */
+static void
+measure_judging(void)
+{
+    struct cluster cluster;
+    char name[32], ip[32], key[32], app[32];
+
+    cluster_open(&cluster);
+    put_namespace(&cluster, "ns0", "");
+    for (unsigned i = 0; i <= N_SELECTORS; i++) {
+        snprintf(name, sizeof name, "policy-%02u", i);
+        struct policy *policy = policy_make("ns0", name, "all()");
+        policy_add_rule(policy, true, RULE_ALLOW)->source.selector = selector_of(0, i);
+        put_policy(&cluster, policy);
+        snprintf(key, sizeof key, "ns0/pod-%u", i);
+        snprintf(app, sizeof app, "app=app%u", i);
+        pod_address(i, ip);
+        put_pod(&cluster, key, app, ip);
+    }
+    put_local(&cluster, "cali0", "ns0/pod-0", "10.0.0.0");
+    policy_state_flush(cluster.state);
+    struct set_ids *ids = set_ids_new();
+    const struct evaluate_sets sets = {.holds = state_holds, .owner = cluster.state, .ids = ids};
+    struct flow flow = {.packet = {.family = 4, .protocol = IPPROTO_TCP}};
+    struct flow_ends ends = {0};
+    size_t n_allowed = 0;
+    pod_address(0, ip);
+    assert_true(ip_parse(ip, &flow.packet.destination, NULL));
+    pod_address(N_SELECTORS, ip);
+    assert_true(ip_parse(ip, &flow.packet.source, NULL));
+    double start = cpu_ms();
+    for (unsigned i = 0; i < N_JUDGED; i++) {
+        ends.destination = policy_state_endpoint_by_ip(cluster.state, &flow.packet.destination);
+        n_allowed += flow_is_allowed(&ends, &flow, &sets);
+    }
+    double took = cpu_ms() - start;
+    assert_int_equal(n_allowed, N_JUDGED);
+    print_message("judge 100,000      %8.2f ms, %.2f us each\n", took, took * 1e3 / N_JUDGED);
+    set_ids_free(ids);
+    cluster_close(&cluster);
+}
+
 static void
 measure(const char *sizes)
 {
@@ -455,6 +510,7 @@ measure(const char *sizes)
     measure_changes(&cluster, "label, elsewhere", 1);
     measure_changes(&cluster, "label, local pod", 0);
     cluster_close(&cluster);
+    measure_judging();
 }
 
 int

@@ -1,8 +1,11 @@
 /* felix/rules/set_names: ids against answers computed apart (SHA-224, base64url), and what a policy
  * needs. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "felix/evaluate/set_ids.h"
 #include "felix/rules/set_names.h"
+#include "lib/base/alloc.h"
 #include "test/unit/cmocka.h"
 
 static void
@@ -55,12 +58,41 @@ every_set_a_rule_names_is_told(void **state)
     assert_int_equal(n, 6);
 }
 
+static void
+remembered_ids_are_those_of_the_text_not_of_its_address(void **state)
+{
+    struct set_ids *ids = set_ids_new();
+    struct policy_set set;
+    char text[32] = "a == 'b'";
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        text[0] = (char)('a' + i);
+        set_of_selector(text, &set);
+        for (int again = 0; again < 2; again++) {
+            const struct policy_set *known = set_ids_of_selector(ids, text);
+            assert_string_equal(known->id, set.id);
+            assert_int_equal(known->kind, SET_NETS);
+        }
+    }
+    /* More than are remembered at a time. */
+    char *const many = xcalloc(40000, 2);
+    for (int i = 0; i < 40000; i++) {
+        many[2 * i] = (char)('a' + i % 26);
+        set_of_selector(&many[2 * i], &set);
+        assert_string_equal(set_ids_of_selector(ids, &many[2 * i])->id, set.id);
+    }
+    free(many);
+    set_ids_free(ids);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_pure_functions_of_the_meaning),
         cmocka_unit_test(every_set_a_rule_names_is_told),
+        cmocka_unit_test(remembered_ids_are_those_of_the_text_not_of_its_address),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
