@@ -32,7 +32,8 @@
 LOG_MODULE("confd");
 
 #define TICK_MS 1000
-#define STATUS_TICKS 5 /* once all sessions are up; every tick before */
+#define SETTLED_TICKS 3 /* since the first sync: the first configuration was checked and loaded */
+#define STATUS_TICKS 5  /* once all sessions are up; every tick before */
 #define STATUS_DEADLINE_MS 10000
 #define TEMPLATE_MAX ((size_t)1024 * 1024)
 
@@ -60,8 +61,8 @@ struct confd {
     bool must_force; /* local additions may have changed */
     bool is_status_asked;
     bool is_all_up;
-    bool is_shrunk; /* memory that only the start took was given back */
     unsigned n_ticks;
+    unsigned n_synced_ticks; /* up to SETTLED_TICKS, when memory of the start is given back */
     int exit_code;
 };
 
@@ -278,9 +279,9 @@ on_tick(uv_timer_t *timer)
 {
     struct confd *confd = timer->data;
 
-    if (confd->is_in_sync && !confd->is_shrunk) {
+    if (confd->is_in_sync && confd->n_synced_ticks < SETTLED_TICKS &&
+        ++confd->n_synced_ticks == SETTLED_TICKS) {
         footprint_shrink();
-        confd->is_shrunk = true;
     }
     if (confd->feed && !confd->is_in_sync) {
         health_report(confd->health, "config", false, true, feed_waits_for(confd->feed));
