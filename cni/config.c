@@ -236,15 +236,17 @@ add_requested(const struct json_at *array, struct cni_config *config, struct err
 static bool
 read_mac(const char *text, uint8_t mac[6])
 {
-    unsigned b[6];
-    char rest = 0;
-
-    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-               &rest) != 6) {
+    /* Six pairs of digits, each but the last with a colon: scanf() takes signs and blanks, too. */
+    if (strlen(text) != 17) {
         return false;
     }
     for (size_t i = 0; i < 6; i++) {
-        mac[i] = (uint8_t)b[i];
+        const char *pair = text + 3 * i;
+        char digits[3] = {pair[0], pair[1], '\0'};
+        if (strspn(digits, "0123456789abcdefABCDEF") != 2 || pair[2] != (i < 5 ? ':' : '\0')) {
+            return false;
+        }
+        mac[i] = (uint8_t)strtoul(digits, NULL, 16);
     }
     return !(mac[0] & 1);
 }

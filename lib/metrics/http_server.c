@@ -145,7 +145,12 @@ http_server_new(uv_loop_t *loop, const struct http_server_spec *spec,
     }
     const union MHD_DaemonInfo *info =
         MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    uv_poll_init(loop, &server->poll, info->epoll_fd);
+    int rc = info ? uv_poll_init(loop, &server->poll, info->epoll_fd) : UV_EBADF;
+    if (rc != 0) {
+        MHD_stop_daemon(server->daemon);
+        free(server);
+        return err_sys(err, -rc, "watch %s port %u for metrics and health", spec->host, spec->port);
+    }
     uv_timer_init(loop, &server->timer);
     server->poll.data = server->timer.data = server;
     server->n_open_handles = 2;

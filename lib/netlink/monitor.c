@@ -180,9 +180,13 @@ open_source(uv_loop_t *loop, struct source *source, int protocol, const int *gro
         /* A kernel without IPv6 or nftables has no such group; what it has is enough. */
         setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, groups, sizeof *groups);
     }
+    int rc = uv_poll_init(loop, &source->poll, fd);
+    if (rc != 0) {
+        close(fd);
+        return err_sys(err, -rc, "netlink notifications");
+    }
     source->fd = fd;
     source->poll.data = source;
-    uv_poll_init(loop, &source->poll, fd);
     uv_poll_start(&source->poll, UV_READABLE, on_readable);
     return true;
 }

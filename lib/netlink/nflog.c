@@ -176,15 +176,16 @@ nflog_open(uv_loop_t *loop, const struct nflog_spec *spec, struct nflog **ret_nf
     struct nflog *nflog = NEW(struct nflog);
 
     nflog->spec = *spec;
-    if (!open_socket(nflog, err)) {
+    bool good = open_socket(nflog, err);
+    int rc = good ? uv_poll_init(loop, &nflog->poll, mnl_socket_get_fd(nflog->sock)) : 0;
+    if (!good || rc != 0) {
         if (nflog->sock) {
             mnl_socket_close(nflog->sock);
         }
         free(nflog);
-        return false;
+        return good ? err_sys(err, -rc, "listen to NFLOG group %u", spec->group) : false;
     }
     nflog->poll.data = nflog;
-    uv_poll_init(loop, &nflog->poll, mnl_socket_get_fd(nflog->sock));
     uv_poll_start(&nflog->poll, UV_READABLE, on_readable);
     *ret_nflog = nflog;
     return true;

@@ -117,6 +117,45 @@ bad_configurations_are_refused_with_the_right_code(void **state)
 }
 
 static void
+a_mac_is_six_pairs_of_digits_and_unicast(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "02:00:00:00:00",
+        "02:00:00:00:00:0",
+        "02:00:00:00:00:001",
+        "02:00:00:00:00:00:",
+        "2:0:0:0:0:0:0:0:0",
+        "02:+1:00:00:00:00",
+        "02:-1:00:00:00:00",
+        "02: 1:00:00:00:00",
+        "02:0x:00:00:00:00",
+        "02-00-00-00-00-00",
+        "03:00:00:00:00:00",
+    };
+    char text[256];
+    struct cni_config config;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct err err = ERR_INIT;
+        snprintf(text, sizeof text,
+                 "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"runtimeConfig\":{\"mac\":\"%s\"}}",
+                 bad[i]);
+        if (parse(text, &config, &err)) {
+            fail_msg("'%s' is taken", bad[i]);
+        }
+        assert_non_null(strstr(err.text, "runtimeConfig.mac"));
+    }
+    assert_true(parse("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"runtimeConfig\":{"
+                      "\"mac\":\"0a:1B:2c:3D:4e:5F\"}}",
+                      &config, NULL));
+    assert_true(config.has_mac);
+    assert_memory_equal(config.mac, "\x0a\x1b\x2c\x3d\x4e\x5f", 6);
+    cni_config_done(&config);
+}
+
+static void
 routes_are_read_with_host_bits_cleared(void **state)
 {
     struct cni_config config;
@@ -495,6 +534,7 @@ main(void)
         cmocka_unit_test(the_words_for_pod_cidrs_are_understood_in_any_case),
         cmocka_unit_test(any_other_ipam_type_is_delegated),
         cmocka_unit_test(bad_configurations_are_refused_with_the_right_code),
+        cmocka_unit_test(a_mac_is_six_pairs_of_digits_and_unicast),
         cmocka_unit_test(routes_are_read_with_host_bits_cleared),
         cmocka_unit_test(bad_routes_are_refused_by_field),
         cmocka_unit_test(listed_routes_replace_the_default_ones),
