@@ -13,7 +13,7 @@
 #include "felix/rules/saved_rules.h"
 #include "lib/base/alloc.h"
 
-#define PROBE_MS 1000
+#define PROBE_MS 250
 /* Notifications lie in our socket before the writer's answer does; this is for a busy loop. */
 #define OWN_WITHIN_MS 1000
 
