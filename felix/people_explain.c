@@ -225,7 +225,7 @@ answer(struct felix *felix, uint64_t client, const struct proto_explain *explain
         .is_pending =
             felix->flush.armed || !felix_is_dataplane_good(felix) || !tables_are_in_place(felix),
     };
-    const struct flow flow = {question.packet, question.packet};
+    const struct flow flow = {.packet = question.packet, .arrived = question.packet};
 
     policies_forget_routes(felix->policies);
     question.ends = policies_flow_ends(felix->policies, &flow);

@@ -280,8 +280,6 @@ add_host_ends(struct policies *policies, const struct flow *flow, struct flow_en
     if (ends->is_from_node) {
         ends->out_arrived = host_end(policies, &arrived->destination, &arrived->source);
     }
-    ends->is_by_ipvs = policies->config->has_ipvs && !ends->is_from_node && !ends->is_to_node &&
-                       !ip_equal(&packet->destination, &arrived->destination);
 }
 
 static const struct policy_endpoint *

@@ -5,6 +5,7 @@
  */
 #include "felix/dataplane/revoke.h"
 
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <string.h>
 
 #include "lib/base/alloc.h"
@@ -238,6 +239,9 @@ first_packet(const struct conntrack_entry *entry, struct flow *ret_flow)
     ret_flow->packet = ret_flow->arrived;
     ret_flow->packet.destination = entry->reply.source;
     ret_flow->packet.destination_port = entry->reply.source_port;
+    /* IPVS says only where answers come from. */
+    ret_flow->is_by_ipvs =
+        !(entry->status & IPS_DST_NAT) && !ip_equal(&original->destination, &entry->reply.source);
 }
 
 /* An expected connection was let through for the sake of its master. When that one is gone, only

@@ -72,7 +72,7 @@ ask(const struct way *way, const struct policy_endpoint *endpoint, enum verdict_
 {
     bool is_early = use == USE_UNTRACKED || use == USE_PRE_DNAT ||
                     (use == USE_NORMAL && direction == INGRESS && endpoint && endpoint->is_host &&
-                     way->ends->is_by_ipvs);
+                     way->flow->is_by_ipvs);
     struct flow_check check = {.endpoint = endpoint,
                                .use = use,
                                .direction = direction,
@@ -97,7 +97,7 @@ come_in(const struct way *way)
 
     if (ask(way, in, USE_UNTRACKED, INGRESS) == GOES_ON &&
         ask(way, in, USE_PRE_DNAT, INGRESS) == GOES_ON) {
-        bool is_input = way->ends->is_to_node || way->ends->is_by_ipvs;
+        bool is_input = way->ends->is_to_node || way->flow->is_by_ipvs;
         ask(way, in, is_input ? USE_NORMAL : USE_FORWARD, INGRESS);
     }
 }

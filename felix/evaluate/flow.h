@@ -18,12 +18,12 @@
 struct flow {
     struct packet packet;  /* after DNAT */
     struct packet arrived; /* before */
+    bool is_by_ipvs;       /* IPVS gave it its destination, behind INPUT; not the rules of nat */
 };
 
 struct flow_ends {
     const struct policy_endpoint *source, *destination; /* pods; NULL: not on this node */
     bool is_from_node, is_to_node; /* an address of this node; its own pods are open to it */
-    bool is_by_ipvs; /* comes in as if to the node, and gets its destination behind INPUT */
     /* Host endpoints at the interfaces it comes in and goes out by; NULL: none there, or a pod's
      * interface. What the node sends to itself goes out and comes in. */
     const struct policy_endpoint *in, *out;

@@ -346,7 +346,7 @@ walk_way(struct answer *answer)
 {
     const struct explain_question *question = answer->question;
     const struct explain_end *from = &question->from, *to = &question->to;
-    const struct flow flow = {question->packet, question->packet};
+    const struct flow flow = {.packet = question->packet, .arrived = question->packet};
     struct flow_ends ends = question->ends;
 
     ends.source = from->where == EXPLAIN_HERE ? from->endpoint : NULL;

@@ -381,7 +381,7 @@ answer_list(struct eval *eval, const struct verdict_list *list, const struct pac
 static void
 answer_packet(struct eval *eval, const struct packet *packet)
 {
-    const struct flow flow = {*packet, *packet};
+    const struct flow flow = {.packet = *packet, .arrived = *packet};
     const struct flow_ends ends = {
         .source = policy_state_endpoint_by_ip(eval->state, &packet->source),
         .destination = policy_state_endpoint_by_ip(eval->state, &packet->destination)};

@@ -403,7 +403,7 @@ explain_agrees_with_the_judging_of_flows(void **state)
                 }
                 question.to.where = EXPLAIN_HERE;
                 question.to.endpoint = ends.destination = &end;
-                const struct flow flow = {question.packet, question.packet};
+                const struct flow flow = {.packet = question.packet, .arrived = question.packet};
                 bool is_allowed = flow_is_allowed(&ends, &flow, &sets);
                 n_allowed += is_allowed;
                 n++;
@@ -486,7 +486,7 @@ compare_with_flow(const struct policy_endpoint *host, const struct policy_endpoi
     const enum explain_where *way = ways[number / 2];
     struct explain_question question = question_of(addresses[number % 2], "10.0.0.2", 80);
     AUTO(json_tree) struct json_object *answer = json_object_new_object();
-    const struct flow flow = {question.packet, question.packet};
+    const struct flow flow = {.packet = question.packet, .arrived = question.packet};
 
     question.from.where = way[0];
     question.to.where = way[1];

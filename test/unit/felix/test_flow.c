@@ -303,11 +303,12 @@ what_ipvs_sends_on_is_asked_as_it_arrived(void **state)
 {
     struct made host, pod;
     struct flow flow = flow_to(8080);
-    const struct flow_ends ends = {
-        .is_by_ipvs = true, .in = make(&host, true, "ad--"), .destination = make(&pod, false, "a")};
+    const struct flow_ends ends = {.in = make(&host, true, "ad--"),
+                                   .destination = make(&pod, false, "a")};
 
     (void)state;
     flow.arrived.destination_port = 80;
+    flow.is_by_ipvs = true;
     assert_asked(&ends, &flow, "normal in eth0:80, pod in cali1:8080", true);
 }
 

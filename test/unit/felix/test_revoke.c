@@ -88,6 +88,7 @@ struct world {
     bool refuses_icmp;
     uint32_t judge_us; /* what judging takes, for nothing */
     struct packet last, last_arrived;
+    bool is_last_by_ipvs;
     bool looks_before_dnat, touches_all;
     size_t n_turns;
     size_t n_runs;
@@ -104,6 +105,7 @@ is_allowed(void *owner, const struct flow *flow)
 
     world->last = *packet;
     world->last_arrived = flow->arrived;
+    world->is_last_by_ipvs = flow->is_by_ipvs;
     while (world->judge_us > 0 && clock_monotonic_us() < until) {
     }
     if (packet->protocol == IPPROTO_ICMP) {
@@ -413,6 +415,7 @@ before_dnat_counts_where_somebody_looks(void **state)
     JUDGE(&world, "127.0.9.9");
     assert_int_equal(world.report.n_refused, 1);
     assert_true(ip_equal(&world.last_arrived.destination, &service));
+    assert_false(world.is_last_by_ipvs);
     assert_silent(&pair);
     close_pair(&pair);
 }
