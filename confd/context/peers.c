@@ -204,6 +204,18 @@ wants_no_source(const struct bgp_peer *peer)
     return peer != NULL && peer->has_source_address && strcmp(peer->source_address, "None") == 0;
 }
 
+/* Of two nodes one dials: the one whose address is the greater text, as Calico has it, so that in a
+ * mixed cluster one of any two does. When both dial at the same moment, which is what happens after
+ * a restart, the second connection can come when the first is established; BIRD takes it for
+ * another restart and drops what it kept from before the first (RFC 4724, 4.2). */
+static bool
+is_dialled(const struct ip *own, const struct ip *peer)
+{
+    char own_text[IP_TEXT_MAX], peer_text[IP_TEXT_MAX];
+
+    return strcmp(ip_format(peer, peer_text), ip_format(own, own_text)) > 0;
+}
+
 static void
 session_add(struct sessions *sessions, const struct session *session)
 {
@@ -254,6 +266,7 @@ session_add(struct sessions *sessions, const struct session *session)
     }
     put_bool(item, "strict_bind", is_strict_bind(build) && !wants_no_source(peer));
     put_bool(item, "is_outside", session->node == NULL);
+    put_bool(item, "is_passive", session->node != NULL && is_dialled(&own.ip, &session->address));
     put_times_and_limits(build, session, item);
     put_reflection(build, session, is_internal, item);
     put_channel(build, session, is_internal, item);
