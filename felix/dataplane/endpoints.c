@@ -204,21 +204,26 @@ give_back(struct endpoints *endpoints, struct prefix ip)
 }
 
 static void
+take_from(struct endpoints *endpoints, struct endpoint *other, const struct prefix *ip)
+{
+    for (size_t i = 0; i < other->n_ips; i++) {
+        if (prefix_equal(&other->ips[i], ip)) {
+            struct taken taken = {.ip = *ip, .turn = ++endpoints->n_taken};
+            drop_ip(endpoints, other, ip);
+            other->ips[i] = other->ips[--other->n_ips];
+            VEC_PUSH(&other->taken, taken);
+            return;
+        }
+    }
+}
+
+static void
 take_from_others(struct endpoints *endpoints, const char *ifname, const struct prefix *ip)
 {
     TABLE_FOREACH (endpoints->by_name, entry) {
         struct endpoint *other = table_value(entry);
-        if (strcmp(other->ifname, ifname) == 0) {
-            continue;
-        }
-        for (size_t i = 0; i < other->n_ips; i++) {
-            if (prefix_equal(&other->ips[i], ip)) {
-                struct taken taken = {.ip = *ip, .turn = ++endpoints->n_taken};
-                drop_ip(endpoints, other, ip);
-                other->ips[i] = other->ips[--other->n_ips];
-                VEC_PUSH(&other->taken, taken);
-                break;
-            }
+        if (strcmp(other->ifname, ifname) != 0) {
+            take_from(endpoints, other, ip);
         }
     }
 }
