@@ -1,4 +1,4 @@
-/* The address files. */
+/* The address files, in host-local's layout. Called by verbs.c, under the lock of the network. */
 #include "cni/ipam.h"
 
 #include <dirent.h>

@@ -1,4 +1,4 @@
-/* ADD, DEL, CHECK, GC and STATUS. */
+/* ADD, DEL, CHECK, GC and STATUS. Called by main.c, one of them a process. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* What the CNI plugin and people ask over the socket. */
+/* What the CNI plugin and people ask over the socket. Called by lib/loop/unix_server, a line at a
+ * time. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

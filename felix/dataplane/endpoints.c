@@ -1,4 +1,4 @@
-/* The driver of pod routes. */
+/* The driver of pod routes. Called by felix.c, once for each flush. */
 #include "felix/dataplane/endpoints.h"
 
 #include <errno.h>

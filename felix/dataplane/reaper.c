@@ -1,4 +1,5 @@
-/* One work item a link, with a socket of its own: netlink sockets belong to one thread. */
+/* One work item a link, with a socket of its own: netlink sockets belong to one thread. Called by
+ * felix/requests.c when a pod is deleted. */
 #include "felix/dataplane/reaper.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* The node's name. */
+/* The node's name. Called by felix/start.c, before anything is listed. */
 #include "felix/node/node_name.h"
 
 #include <ctype.h>

@@ -1,4 +1,5 @@
-/* The text form of struct drop_tag: written into rules, read from NFLOG messages. */
+/* The text form of struct drop_tag: written into rules by this room, read from NFLOG messages by
+ * felix/server/drops.c. */
 #include "felix/rules/drop_tag.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* File helpers. */
+/* Reading files whole and replacing them in one step. Called by all programs. */
 #include "lib/base/file.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Encoding and decoding of the messages. */
+/* Encoding and decoding of the messages, for felix, the CNI plugin and canalctl alike. */
 #include "lib/proto/proto.h"
 
 #include <ctype.h>
