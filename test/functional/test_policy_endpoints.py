@@ -7,7 +7,8 @@ import struct
 import pytest
 
 from lab import Capture, wait_for
-from policy.objects import (egress, felix_configuration, host_endpoint, ingress, labels, network_policy, peer, port)
+from policy.objects import (egress, felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy,
+                            peer, port, rule)
 from policy.prober import FAMILIES, Place, Probe
 from policy.tables import Table
 
@@ -106,6 +107,30 @@ def test_02_two_pods_with_one_address(world, leaves):
     finally:
         for pod in list(made.values()):
             untwin(world, pod)
+
+
+# ---- 8
+def test_08_a_named_host_endpoint_beside_one_for_every_interface(world):
+    """The named one counts for its interface, the other one where there is none; pods are not touched by either."""
+    node = world.node("n1")
+    named = host_endpoint("n1-named", "n1", "eth0", host="named")
+    for thing in (node, world.node("n2")):
+        world.prober.add(thing)
+    ends = [Probe(a, b, p, number, f) for a, b in (("n2", "n1"), ("n1", "n2"), ("x/a", "y/c"), ("n2", "x/a"), ("n1", "x/b"), ("y/c", "x/a"))
+            for p in ("tcp", "udp", "sctp") for number in (80, 81) for f in FAMILIES]
+    closed = Table().deny("n1", "n2").deny("n2", "n1")
+    try:
+        world.apply(host_endpoint("n1-any", "n1", "*", host="any"), named,
+                    global_policy("named", "host == 'named'", [rule("Allow", protocol="TCP", destination={"ports": [80]})],
+                                  [rule("Allow", protocol="UDP")]),
+                    global_policy("any", "host == 'any'", [rule("Allow", protocol="SCTP")],
+                                  [rule("Allow", protocol="TCP", destination={"ports": [81]})]))
+        world.check(closed.copy().allow("n2", "n1", "tcp", 80).allow("n1", "n2", "udp"), ends, has_reference=False)
+        world.remove(named)
+        world.check(closed.copy().allow("n2", "n1", "sctp").allow("n1", "n2", "tcp", 81), ends, has_reference=False)
+    finally:
+        for name in ("n1", "n2"):
+            world.prober.remove(name)
 
 
 # ---- 10: names
@@ -219,7 +244,8 @@ def test_29_settings_let_pods_send_encapsulated_packets(world, target):
 
 # ---- 31
 def test_31_a_host_endpoint_on_a_node_that_does_not_forward(world):
-    """Forwarding off: nothing is forwarded, and the node itself is guarded as ever."""
+    """Forwarding off: nothing comes in from outside for pods, and the node itself is guarded as ever. (felix keeps it on for
+    the links of pods.)"""
     node = world.node("n1")
     keys = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
     outside = Place.of(world.node("n2"))
@@ -228,7 +254,7 @@ def test_31_a_host_endpoint_on_a_node_that_does_not_forward(world):
     try:
         world.apply(host_endpoint("n1-host", "n1", "eth0", host="n1"), felix_configuration(ipForwarding="Disabled"))
         node.netns.sysctl({key: 0 for key in keys.values()})
-        ends = [Probe(a, b, p, number, f) for a, b in (("n2", "n1"), ("n1", "n2"), ("x/a", "x/b"), ("x/c", "x/a"), ("n1", "x/a"))
+        ends = [Probe(a, b, p, number, f) for a, b in (("n2", "n1"), ("n1", "n2"), ("x/c", "x/a"), ("y/c", "z/b"), ("n1", "x/a"))
                 for p in ("tcp", "udp", "sctp") for number in (80, 81) for f in FAMILIES]
         table = Table(False).allow("n1", "x/a")
         world.check(table, ends, has_reference=False, has_explain=False)
