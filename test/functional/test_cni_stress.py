@@ -71,7 +71,10 @@ def test_an_add_killed_anywhere_leaves_nothing_behind_after_del(plugin, sandbox,
     rounds = 120 if felix == "up" else 25
     n_killed = n_half = 0
     for i in range(rounds):
-        n_killed += killed_add(plugin, sandbox, config, took * 1.1 * i / rounds)
+        was_killed = killed_add(plugin, sandbox, config, took * (i % 10) / 9)
+        # One measured call says little of the next ones: those that get through shorten the time.
+        took *= 1.05 if was_killed else 0.85
+        n_killed += was_killed
         n_half += bool(plugin.host_links() or plugin.files())
         if felix == "down":
             plugin.node.felix.kill9()
