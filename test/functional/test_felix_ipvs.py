@@ -6,8 +6,12 @@ import pytest
 from felix_nodes import NO_REFRESH
 from lab import wait_for
 from lab.topology import OUTSIDE4, OUTSIDE6
+from policy.flows import OpenFlows
+from policy.ipvs import Ipvs
+from policy.kube_proxy import KubeProxy, Service
 from policy.objects import egress, felix_configuration, ingress, labels, network_policy, peer
 from policy.prober import FAMILIES, Place, Probe
+from policy.services import GONE, KEPT, ServiceStream, assert_revoked
 from policy.tables import Table
 from policy.world import World
 
@@ -20,50 +24,6 @@ NODE_PORT = 30080
 HOST_PORT = 8022
 
 
-class Ipvs:
-    """What kube-proxy sets up on a node: kube-ipvs0, virtual servers, and masquerading of what asked itself."""
-
-    def __init__(self, world, node):
-        self.world, self.node = world, node
-
-    def up(self, services):
-        """`services`: [({family: address}, key of the pod)]"""
-        netns, node = self.node.netns, self.node
-        netns.run(["ip", "link", "add", "kube-ipvs0", "type", "dummy"])
-        lines = []
-        for ips, key in services:
-            for family in FAMILIES:
-                netns.run(["ip", "address", "add", f"{ips[family]}/{32 if family == 4 else 128}", "dev", "kube-ipvs0",
-                           *(["nodad"] if family == 6 else [])])
-                lines += self.servers(ips[family], 80, self.world.ip(key, family))
-        for family, own in ((4, node.ip4), (6, node.ip6)):
-            lines += self.servers(own, NODE_PORT, self.world.ip("x/a", family))
-        netns.run(["ipvsadm", "-R"], input="\n".join([*lines, ""]))
-        with netns.entered():
-            with open("/proc/sys/net/ipv4/vs/conntrack", "w", encoding="ascii") as file:
-                file.write("1")
-        for family, tool in ((4, "iptables"), (6, "ip6tables")):
-            for own in (self.world.ip(key, family) for _, key in services):
-                netns.run([f"{tool}-{self.world.backend}", "-w", "10", "-t", "nat", "-A", "POSTROUTING", "-s", own,
-                           "-d", own, "-j", "MASQUERADE"])
-        return self
-
-    @staticmethod
-    def servers(address, port, target):
-        def end(ip, number):
-            return f"[{ip}]:{number}" if ":" in ip else f"{ip}:{number}"
-
-        lines = []
-        for option in ("-t", "-u"):
-            lines += [f"-A {option} {end(address, port)} -s rr",
-                      f"-a {option} {end(address, port)} -r {end(target, 80)} -m -w 1"]
-        return lines
-
-    def down(self):
-        self.node.netns.run(["ipvsadm", "-C"])
-        self.node.netns.run(["ip", "link", "del", "kube-ipvs0"])
-
-
 @pytest.fixture(name="world", scope="module", params=["nft", "legacy"])
 def world_fixture(request):
     with World(request.param, settings=NO_REFRESH) as world:
@@ -74,7 +34,7 @@ def world_fixture(request):
         world.client.create(felix_configuration(defaultEndpointToHostAction="Return"))
         world.settle()
         for node in world.nodes.values():
-            Ipvs(world, node).up([(A_IPS, "x/a"), (C_IPS, "x/c")])
+            Ipvs(world, node).up([(A_IPS, "x/a"), (C_IPS, "x/c")], NODE_PORT)
         wait_for(lambda: all(is_noticed(world, node) for node in world.nodes.values()), 15, "felix to notice IPVS")
         world.settle()
         yield world
@@ -178,6 +138,14 @@ def test_43_a_restart_beside_ipvs_leaves_everything_as_it_is(world):
     ask(world, say(Table(False), "allow", "y/*", A_IPS), to_services(services=[A_IPS]))
 
 
+def test_open_connections_through_ipvs_stop_when_policy_takes_them_away(world):
+    for node in world.nodes.values():
+        for number in (*GONE, *KEPT):
+            Ipvs(world, node).serve(A_IPS, "x/a", number)
+    with OpenFlows() as flows:
+        assert_revoked(world, flows, A_IPS, "x/a")
+
+
 def test_43_ipvs_that_goes_is_noticed(world):
     node = world.node("n1")
     for each in world.nodes.values():
@@ -188,3 +156,46 @@ def test_43_ipvs_that_goes_is_noticed(world):
 
     wait_for(lambda: not own(), 15, lambda: f"the rules to go: {own()}")
     world.check(Table(), world.pairs(protocols=("tcp",)))
+
+
+def test_43_kube_proxy_changes_its_mode_while_felix_runs(world):
+    """iptables, IPVS, nft, IPVS, iptables. Denied stays denied, allowed goes on, felix's rules for IPVS are there as long as
+    IPVS is."""
+    def has_rules(node):
+        return all(":cali-ipvs-from -" in "\n".join(node.own_rules(f, world.backend)) for f in FAMILIES)
+
+    class IpvsMode:
+        def __init__(self, services):
+            self.services, self.all = services, [Ipvs(world, node) for node in world.nodes.values()]
+
+        def open(self):
+            for each in self.all:
+                each.up([(A_IPS, "x/a")])
+                for service in self.services:
+                    each.serve(service.ips, "x/a", service.port)
+            wait_for(lambda: all(map(has_rules, world.nodes.values())), 30, "felix to notice IPVS")
+
+        def close(self):
+            for each in self.all:
+                each.down()
+            wait_for(lambda: not any(map(has_rules, world.nodes.values())), 30, "felix to notice that IPVS has gone")
+
+    class TablesMode:
+        def __init__(self, mode, services):
+            services = [*services, Service("a", A_IPS, {f: [world.ip("x/a", f)] for f in FAMILIES})]
+            self.all = [KubeProxy(node, mode, world.backend, services) for node in world.nodes.values()]
+
+        def open(self):
+            for each in self.all:
+                each.sync()
+
+        def close(self):
+            for each in self.all:
+                each.close()
+
+    world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]))
+    IpvsMode([]).close()
+    stream = ServiceStream(world, A_IPS, "x/a", denied=["z/a", "x/b", "z/c"], allowed=["y/b", "y/c"])
+    modes = [TablesMode("iptables", stream.services), IpvsMode(stream.services), TablesMode("nft", stream.services),
+             IpvsMode(stream.services), TablesMode("iptables", stream.services)]
+    stream.switch(modes, lambda: ask(world, say(Table(False), "allow", "y/*", A_IPS), to_services(services=[A_IPS])))
