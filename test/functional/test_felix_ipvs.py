@@ -143,7 +143,7 @@ def test_open_connections_through_ipvs_stop_when_policy_takes_them_away(world):
         for number in (*GONE, *KEPT):
             Ipvs(world, node).serve(A_IPS, "x/a", number)
     with OpenFlows() as flows:
-        assert_revoked(world, flows, A_IPS, "x/a")
+        assert_revoked(world, flows, A_IPS, "x/a", within=5)  # the machine is emulated, everything takes ten times longer
 
 
 def test_43_ipvs_that_goes_is_noticed(world):

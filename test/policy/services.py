@@ -102,8 +102,8 @@ class ServiceStream:
 GONE, KEPT = (7001, 7003), (7002, 7004)  # one for each client
 
 
-def assert_revoked(world, flows, ips, key):
-    """Connections through a service's address, which policy for what is behind it takes away, end within a second in both
+def assert_revoked(world, flows, ips, key, within=1.0):
+    """Connections through a service's address, which policy for what is behind it takes away, end within that time in both
     directions; those to other ports go on. kube-proxy knows the ports GONE and KEPT."""
     def opened(numbers):
         return [flows.open(protocol, world.pod(client), world.pod(key), number, family, via=(ips[family], number))
@@ -114,5 +114,5 @@ def assert_revoked(world, flows, ips, key):
     moment = time.monotonic()
     world.apply(network_policy("x", "cut", labels(pod=key[-1]), [
         ingress(ports=[port(number, name) for number in KEPT for name in ("TCP", "UDP")])]))
-    assert_stopped(gone, moment)
+    assert_stopped(gone, moment, within)
     assert_untouched(kept, moment)
