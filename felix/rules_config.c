@@ -103,6 +103,9 @@ fill_policy(struct rules_config *config, const struct felix_settings *settings)
         .failsafe_out = config->failsafe_out.items,
         .n_failsafe_out = config->failsafe_out.n,
     };
+    if (port_ranges_parse(settings->node_ports, config->node_ports, NULL)) {
+        policy->node_ports = text_or_null(config->node_ports);
+    }
     if (!policy_marks_of_mask(settings->mark_mask, &policy->marks, NULL)) {
         (void)!policy_marks_of_mask(POLICY_MARK_MASK_DEFAULT, &policy->marks, NULL);
     }

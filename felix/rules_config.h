@@ -15,6 +15,7 @@ struct rules_config {
     failsafe_vec failsafe_in, failsafe_out;
     struct interface_prefixes prefixes;
     const char *other_prefixes[INTERFACE_PREFIXES_MAX];
+    char node_ports[PORT_RANGES_TEXT_MAX];
     /* A service net that overlaps a pool is left out, or no pod of it could be reached; it is named
      * here, for a warning. Empty: all is well. */
     char warning[192];

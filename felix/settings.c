@@ -125,6 +125,14 @@ check_port_range(const char *value, struct err *err)
 }
 
 static bool
+check_port_ranges(const char *value, struct err *err)
+{
+    char text[PORT_RANGES_TEXT_MAX];
+
+    return port_ranges_parse(value, text, err);
+}
+
+static bool
 check_interface(const char *value, struct err *err)
 {
     size_t len = strlen(value);
@@ -604,6 +612,15 @@ static const struct setting rows[] = {
      .check = check_port_range,
      .effect = FELIX_CHANGES_RULES,
      .help = "Ports that pods leave the cluster with, such as 32768:65535; empty: any."},
+    {.name = "KubeNodePortRanges",
+     .env = "FELIX_KUBENODEPORTRANGES",
+     .type = SETTING_TEXT,
+     AT(node_ports),
+     .initial = "30000:32767",
+     .check = check_port_ranges,
+     .effect = FELIX_CHANGES_RULES,
+     .help = "Where node ports may be. With kube-proxy in IPVS mode pods reach those of their own "
+             "node, whatever DefaultEndpointToHostAction says of the node itself."},
     {.name = "IptablesNATOutgoingInterfaceFilter",
      .env = "FELIX_IPTABLESNATOUTGOINGINTERFACEFILTER",
      .type = SETTING_TEXT,

@@ -82,6 +82,7 @@ struct felix_settings {
     /* NAT */
     char *nat_address;       /* an IPv4 address, "none" or "" */
     char *nat_ports;         /* "1024:65535", "none" or "" */
+    char *node_ports;        /* "30000:32767,…", "none" or "" */
     char *nat_interface;     /* "eth+", "none" or "" */
     unsigned nat_exclusions; /* 0 pools, 1 pools and nodes */
 

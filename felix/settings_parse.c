@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <regex.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -198,6 +199,33 @@ port_range_parse(const char *text, uint16_t *ret_first, uint16_t *ret_last, stru
     }
     *ret_first = (uint16_t)first;
     *ret_last = (uint16_t)last;
+    return true;
+}
+
+#define PORT_RANGES_MAX 7
+
+bool
+port_ranges_parse(const char *text, char ret_text[PORT_RANGES_TEXT_MAX], struct err *err)
+{
+    AUTO_FREE char *copy = xstrdup(text);
+    char *save = NULL;
+    size_t n = 0, len = 0;
+
+    ret_text[0] = '\0';
+    if (strcasecmp(text, "none") == 0) {
+        return true;
+    }
+    for (char *item = strtok_r(copy, ", ", &save); item; item = strtok_r(NULL, ", ", &save)) {
+        uint16_t first, last;
+        if (++n > PORT_RANGES_MAX) {
+            return err_set(err, "'%.32s…' has more than %d ranges", text, PORT_RANGES_MAX);
+        }
+        if (!port_range_parse(item, &first, &last, err)) {
+            return false;
+        }
+        len += (size_t)snprintf(ret_text + len, PORT_RANGES_TEXT_MAX - len, "%s%u:%u",
+                                n > 1 ? "," : "", first, last);
+    }
     return true;
 }
 

@@ -30,6 +30,11 @@ bool interface_is_workload(const struct interface_prefixes *prefixes, const char
 /* "1024:65535", or one port. */
 MUST_CHECK bool port_range_parse(const char *text, uint16_t *ret_first, uint16_t *ret_last,
                                  struct err *err);
+#define PORT_RANGES_TEXT_MAX 96
+/* "30000:32767, 8080": at most seven of them, as iptables matches them at once. 'ret_text' is what
+ * its --dports takes; "" for "none" and "". */
+MUST_CHECK bool port_ranges_parse(const char *text, char ret_text[PORT_RANGES_TEXT_MAX],
+                                  struct err *err);
 /* True when 'name' is one of the comma-separated names or matches one of the /regular expressions/
  * (InterfaceExclude). */
 bool interface_is_listed(const char *list, const char *name);

@@ -330,6 +330,7 @@ workload_to_host(const struct policy_rules_config *config, uint8_t family, struc
     host_rules_established(config, chain, "");
     ipvs_rules_workload_to_host(config, family, chain);
     chain_add(chain, "-j " DISPATCH_FROM);
+    ipvs_rules_node_ports(config, chain);
     if (config->to_host == RULES_DROP || config->to_host == RULES_REJECT) {
         rule_add_deny(chain, config, "", &tag, render_action(config->to_host));
     } else {

@@ -12,7 +12,9 @@
  *   filter OUTPUT     came in → cali-ipvs: the source's egress, by its address, which raw
  *                     PREROUTING has checked; then the destination's ingress
  *
- * What a pod sends to a node port is judged twice: as sent to the node, and in OUTPUT. */
+ * What a pod sends to a node port is judged twice: as sent to the node, and in OUTPUT. Where pods
+ * may not reach the node, ports where node ports may be are left to IPVS nevertheless; what IPVS
+ * has no use for is refused in nat INPUT, as with services. */
 #include "felix/rules/ipvs_rules.h"
 
 #include <stdio.h>
@@ -49,6 +51,35 @@ ipvs_rules_workload_to_host(const struct policy_rules_config *config, uint8_t fa
     }
 }
 
+static const char *const with_ports[] = {"tcp", "udp", "sctp"};
+
+/* Calls for the node's own ports that may be node ports matter only where the node is closed. */
+static bool
+leaves_node_ports(const struct policy_rules_config *config)
+{
+    return config->has_ipvs && config->node_ports &&
+           (config->to_host == RULES_DROP || config->to_host == RULES_REJECT);
+}
+
+/* 'match': "" or begins with a blank. */
+static void
+add_node_ports(const struct policy_rules_config *config, const char *match, const char *target,
+               struct chain *chain)
+{
+    for (size_t i = 0; i < ARRAY_LEN(with_ports) && leaves_node_ports(config); i++) {
+        AUTO(str) struct str rule = STR_INIT;
+        str_addf(&rule, "%s -p %s -m multiport --dports %s -m addrtype --dst-type LOCAL", match,
+                 with_ports[i], config->node_ports);
+        rule_add(chain, str_text(&rule), target);
+    }
+}
+
+void
+ipvs_rules_node_ports(const struct policy_rules_config *config, struct chain *chain)
+{
+    add_node_ports(config, "", " -j RETURN", chain);
+}
+
 void
 ipvs_rules_output(const struct policy_rules_config *config, struct chain *chain)
 {
@@ -64,14 +95,18 @@ static void
 not_taken(const struct policy_rules_config *config, uint8_t family, struct ruleset *set)
 {
     const struct hook hook = {"nat", "INPUT", "cali-INPUT", config->is_append_mode};
+    struct chain *chain = ruleset_chain(set, "nat", "cali-INPUT");
+    AUTO(str) struct str from_pod = STR_INIT;
     AUTO(str) struct str match = STR_INIT;
     char target[64];
 
-    render_match_either(&match, config->marks.from_pod, config->marks.also_from_pod);
+    render_match_either(&from_pod, config->marks.from_pod, config->marks.also_from_pod);
+    str_addf(&match, "%s", str_text(&from_pod));
     str_addf(&match, " -m set --match-set cali%u0" SET_IPVS " dst", family);
     snprintf(target, sizeof target, " -j CONNMARK --set-xmark 0x%x/0x%x", config->marks.refused,
              config->marks.refused);
-    rule_add(ruleset_chain(set, "nat", "cali-INPUT"), str_text(&match), target);
+    rule_add(chain, str_text(&match), target);
+    add_node_ports(config, str_text(&from_pod), target, chain);
     ruleset_hook(set, &hook);
 }
 

@@ -10,6 +10,8 @@
 void ipvs_rules_input(const struct policy_rules_config *config, struct chain *chain);
 void ipvs_rules_workload_to_host(const struct policy_rules_config *config, uint8_t family,
                                  struct chain *chain);
+/* The same, behind the pod's egress and ahead of what is done with the rest of it. */
+void ipvs_rules_node_ports(const struct policy_rules_config *config, struct chain *chain);
 void ipvs_rules_output(const struct policy_rules_config *config, struct chain *chain);
 /* Chains of its own. */
 void ipvs_rules_static(const struct policy_rules_config *config, uint8_t family,

@@ -93,6 +93,7 @@ struct policy_rules_config {
     unsigned nflog_group;          /* denied packets are told there; 0: nowhere */
     struct rate_limit nflog_limit; /* of each rule that denies */
     bool has_ipvs;                 /* kube-proxy in IPVS mode is on the node */
+    const char *node_ports;        /* "30000:32767,…": where IPVS may have some; NULL: nowhere */
     bool has_host_endpoints;       /* else nothing looks at the host's own traffic */
     const struct failsafe_port *failsafe_in, *failsafe_out;
     size_t n_failsafe_in, n_failsafe_out;

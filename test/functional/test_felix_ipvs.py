@@ -114,6 +114,38 @@ def test_43_what_ipvs_does_not_take_never_reaches_the_node(world):
         world.prober.remove("host")
 
 
+def test_43_pods_reach_node_ports_of_a_node_that_is_closed_to_them(world):
+    n1 = world.node("n1")
+    sources = [pod.key for pod in world.pods() if pod.node is n1]
+    own = {4: n1.ip4, 6: n1.ip6}
+    world.prober.add(Place("host", n1.netns, own), listens=False)
+    with n1.netns.entered():
+        for family in FAMILIES:
+            for port in (HOST_PORT, NODE_PORT + 1):
+                world.prober._listen_tcp(world.prober.places["host"], family, port)  # pylint: disable=protected-access
+
+    def probes(port, protocols=("tcp", "udp")):
+        return [Probe(source, own[family], protocol, port, family) for source in sources for protocol in protocols
+                for family in FAMILIES]
+
+    try:
+        world.client.apply(felix_configuration(defaultEndpointToHostAction="Drop"))
+        world.settle()
+        ask(world, Table(), probes(NODE_PORT))
+        ask(world, Table(False), probes(HOST_PORT, ("tcp",)))
+        # Where a node port could be, and none is: the node may see the first packet, and nothing comes back.
+        ask(world, Table(False), probes(NODE_PORT + 1, ("tcp",)))
+        world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]))
+        ask(world, Table(False).allow("y/*"), probes(NODE_PORT))
+        world.client.apply(felix_configuration(defaultEndpointToHostAction="Drop", kubeNodePortRanges=[]))
+        world.settle()
+        ask(world, Table(False), probes(NODE_PORT))
+    finally:
+        world.prober.remove("host")
+        world.client.apply(felix_configuration(defaultEndpointToHostAction="Return"))
+        world.settle()
+
+
 def test_43_the_node_reaches_its_pods_and_pods_each_other(world):
     world.apply(network_policy("x", "deny", A))
     n1 = world.node("n1")

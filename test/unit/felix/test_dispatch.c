@@ -403,6 +403,35 @@ what_ipvs_sends_on_is_judged_in_output(void **state)
 }
 
 static void
+node_ports_are_left_to_ipvs_where_the_node_is_closed(void **state)
+{
+    struct policy_rules_config policy = {
+        .has_ipvs = true, .to_host = RULES_DROP, .node_ports = "30000:32767,80:80"};
+    struct ruleset set;
+
+    (void)state;
+    with_policy(&policy, 4, &set);
+    const struct chain *chain = find_chain(&set, "filter", "cali-wl-to-host");
+    assert_int_equal(chain->rules.n, 9);
+    assert_string_equal(chain->rules.items[4], "-j cali-from-wl-dispatch");
+    assert_string_equal(chain->rules.items[5],
+                        "-p tcp -m multiport --dports 30000:32767,80:80 -m addrtype"
+                        " --dst-type LOCAL -j RETURN");
+    assert_string_equal(chain->rules.items[8], "-j DROP");
+    chain = find_chain(&set, "nat", "cali-INPUT");
+    assert_int_equal(chain->rules.n, 4);
+    assert_string_equal(chain->rules.items[3],
+                        "-m mark --mark 0x400000/0x400000 -p sctp -m multiport --dports"
+                        " 30000:32767,80:80 -m addrtype --dst-type LOCAL"
+                        " -j CONNMARK --set-xmark 0x40000/0x40000");
+    ruleset_done(&set);
+    policy.node_ports = NULL;
+    with_policy(&policy, 4, &set);
+    assert_int_equal(find_chain(&set, "nat", "cali-INPUT")->rules.n, 1);
+    ruleset_done(&set);
+}
+
+static void
 bits_of_an_earlier_mask_count_until_they_are_gone(void **state)
 {
     struct policy_rules_config policy = {.has_ipvs = true};
@@ -449,6 +478,7 @@ main(void)
         cmocka_unit_test(host_endpoints_are_dispatched_in_every_table),
         cmocka_unit_test(what_ipvs_sends_on_is_judged_in_output),
         cmocka_unit_test(neighbours_are_found_whatever_a_host_endpoint_denies),
+        cmocka_unit_test(node_ports_are_left_to_ipvs_where_the_node_is_closed),
         cmocka_unit_test(bits_of_an_earlier_mask_count_until_they_are_gone),
     };
 

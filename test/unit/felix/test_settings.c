@@ -147,6 +147,26 @@ ranges_of_ports_have_an_order(void **state)
 }
 
 static void
+lists_of_ranges_become_what_iptables_matches(void **state)
+{
+    static const char *const bad[] = {"1:0", "a", "1 2:1", "1,2,3,4,5,6,7,8", "1;2"};
+    char text[PORT_RANGES_TEXT_MAX];
+
+    (void)state;
+    assert_true(port_ranges_parse("30000:32767, 8080", text, NULL));
+    assert_string_equal(text, "30000:32767,8080:8080");
+    assert_true(port_ranges_parse("None", text, NULL));
+    assert_string_equal(text, "");
+    assert_true(port_ranges_parse(
+        "10000:65535,10000:65535,10000:65535,10000:65535,10000:65535,10000:65535,10000:65535",
+        text, NULL));
+    assert_int_equal(strlen(text), 83);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_false(port_ranges_parse(bad[i], text, NULL));
+    }
+}
+
+static void
 interfaces_are_listed_by_name_or_expression(void **state)
 {
     (void)state;
@@ -324,6 +344,7 @@ main(void)
         cmocka_unit_test(prefixes_of_interfaces_are_a_list),
         cmocka_unit_test(features_are_switched_off_by_name),
         cmocka_unit_test(ranges_of_ports_have_an_order),
+        cmocka_unit_test(lists_of_ranges_become_what_iptables_matches),
         cmocka_unit_test(interfaces_are_listed_by_name_or_expression),
         cmocka_unit_test(values_that_rules_cannot_hold_are_refused),
         cmocka_unit_test(rules_get_calicos_defaults),
