@@ -357,6 +357,28 @@ log_issues(struct shelf *shelf, const char *key, const struct str *issues)
     log_warn("%s %s: %s; the rest of it is used", shelf->ops->name, key, str_text(issues));
 }
 
+/* NULL with err: it is refused, and what there is of it stays. */
+static void *
+read_object(struct shelf *shelf, struct arrival *arrival, struct str *issues, struct err *err)
+{
+    struct kind_issues collector = {.report = collect_issue, .owner = issues};
+    const char *key = arrival->key.text;
+    void *object = arrival->object;
+
+    arrival->object = NULL;
+    if (!object) {
+        object = shelf->ops->decode(arrival->json, &collector, err);
+    }
+    bool has_whole =
+        store_get(shelf->feed->store, shelf->kind, key) && !table_get(shelf->issues, key);
+    if (object && issues->len > 0 && shelf->ops->is_kept_whole && has_whole) {
+        shelf->ops->free(object);
+        object = NULL;
+        (void)err_set(err, "%.400s", str_text(issues));
+    }
+    return object;
+}
+
 /* Puts an object that was not overtaken; 'mark' is the list it is known from. */
 static void
 put(struct shelf *shelf, struct arrival *arrival, uint32_t mark)
@@ -366,7 +388,6 @@ put(struct shelf *shelf, struct arrival *arrival, uint32_t mark)
     uint64_t held = store_version(store, shelf->kind, key);
     bool has_rejected = table_get(shelf->rejects, key);
     AUTO(str) struct str issues = STR_INIT;
-    struct kind_issues collector = {.report = collect_issue, .owner = &issues};
     struct err err = ERR_INIT;
 
     if (held && arrival->version && !(shelf->is_listing && shelf->is_rollback)) {
@@ -375,11 +396,7 @@ put(struct shelf *shelf, struct arrival *arrival, uint32_t mark)
             return;
         }
     }
-    void *object = arrival->object;
-    arrival->object = NULL;
-    if (!object) {
-        object = shelf->ops->decode(arrival->json, &collector, &err);
-    }
+    void *object = read_object(shelf, arrival, &issues, &err);
     if (!object) {
         /* The mark, so that the sweep leaves the last good version. */
         store_stamp(store, shelf->kind, key, held, mark);

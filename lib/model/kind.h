@@ -55,6 +55,9 @@ struct kind_ops {
     const char *group;    /* "" for core, "crd.projectcalico.org" */
     const char *version;  /* "v1" */
     bool is_namespaced;
+    /* A version of which a part is left out does not replace one that was understood: what is
+     * missing may be what denies. */
+    bool is_kept_whole;
     /* The object, or NULL with err naming the field path and the reason. 'json' is borrowed. */
     void *(*decode)(struct json_object *json, const struct kind_issues *issues, struct err *err);
     /* The same straight from the object's text, without a tree. Only for plain objects: NULL is no

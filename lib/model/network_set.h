@@ -17,7 +17,7 @@ struct network_set {
     char *name;
     struct labels labels;
     /* Networks (no host bits), sorted by prefix_compare(), none twice; bad ones left out and
-     * reported. */
+     * reported (the feed keeps an earlier version that had none, see kind_ops.is_kept_whole). */
     struct prefix *nets;
     size_t n_nets;
 };

@@ -259,6 +259,23 @@ def test_16_members_labels_and_removal_of_sets_in_use(world):
     world.check(base)
 
 
+def test_16_a_net_that_is_not_understood_opens_nothing(world):
+    """What a version lacks may be what is denied: an earlier one without fault stays; the rest of a first one counts."""
+    foes = blocks_of(world, "y/a", "z/a")
+    world.apply(network_set(None, "foes", foes, role="foe"),
+                global_policy("no-foes", "all()", [from_("role == 'foe'", "Deny"), rule("Allow")], order=1))
+    denied = Table().deny("y/a").deny("z/a")
+    world.check(denied)
+    world.apply(network_set(None, "foes", [*blocks_of(world, "y/a"), "10.0.0.0/33"], role="foe"))
+    wait_for(lambda: all("GlobalNetworkSet foes: spec.nets[" in node.felix.tail(400) for node in world.nodes.values()),
+             10, "the net to be named")
+    world.check(denied, has_reference=False)  # which knows no earlier versions
+    world.apply(network_set(None, "foes", blocks_of(world, "y/a"), role="foe"))
+    world.check(Table().deny("y/a"))
+    world.apply(network_set(None, "first", ["here", *blocks_of(world, "z/c")], role="foe"))
+    world.check(Table().deny("y/a").deny("z/c"))
+
+
 def test_16_overlapping_nets_and_the_whole_internet(world):
     node = world.node("n1")
     wide = [node.pod_cidr4, node.pod_cidr6]
