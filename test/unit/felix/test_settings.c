@@ -158,8 +158,8 @@ lists_of_ranges_become_what_iptables_matches(void **state)
     assert_true(port_ranges_parse("None", text, NULL));
     assert_string_equal(text, "");
     assert_true(port_ranges_parse(
-        "10000:65535,10000:65535,10000:65535,10000:65535,10000:65535,10000:65535,10000:65535",
-        text, NULL));
+        "10000:65535,10000:65535,10000:65535,10000:65535,10000:65535,10000:65535,10000:65535", text,
+        NULL));
     assert_int_equal(strlen(text), 83);
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_false(port_ranges_parse(bad[i], text, NULL));
