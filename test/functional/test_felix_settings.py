@@ -33,6 +33,9 @@ def node_fixture(cluster):
         node.netns.run(["ip", f"-{family}", "route", "flush", "proto", "static"], check=False)
 
 
+BEGINS = ", API http"
+
+
 def configure(node, **spec):
     """The whole of what the default object says."""
     api = node.lab.api
@@ -340,7 +343,27 @@ class Spoofer:
         return bool(readable) and bool(ear.recv(8))
 
 
-def test_25_pods_send_from_what_their_annotation_lists_while_that_is_allowed(node):
+@pytest.fixture(name="backend", params=["nft", "legacy"])
+def backend_fixture(request, node):
+    """What FelixConfiguration says of it; nft again behind the test."""
+    def switch(backend, other):
+        configure(node, iptablesBackend=backend)
+        wait_for(lambda: node.own_rules(4, backend) and not node.own_rules(4, other), 15, node.felix.tail)
+        node.wait_ready()
+
+    if request.param == "nft":
+        yield {}  # as felix has found it
+    else:
+        switch("legacy", "nft")
+        yield {"iptablesBackend": "legacy"}
+        switch("nft", "legacy")
+        begun = node.log().count(BEGINS)
+        configure(node)  # it begins once more, for "auto"
+        wait_for(lambda: node.log().count(BEGINS) > begun, 15, node.felix.tail)
+        node.wait_ready()
+
+
+def test_25_pods_send_from_what_their_annotation_lists_while_that_is_allowed(node, backend):
     one, two = node.add_felix_pod("one", 5), node.add_felix_pod("two", 6)
     wait_for(lambda: node.is_programmed(one) and node.is_programmed(two), 10, "both")
     spoofer = Spoofer(one, two)
@@ -358,7 +381,7 @@ def test_25_pods_send_from_what_their_annotation_lists_while_that_is_allowed(nod
     assert not spoofer.passes(4) and not spoofer.passes(6)
     allow("198.51.100.0/24")
     stays(lambda: not spoofer.passes(4), 1, "the annotation alone")
-    configure(node, workloadSourceSpoofing="Any")
+    configure(node, **backend, workloadSourceSpoofing="Any")
     wait_for(lambda: spoofer.passes(4), 10, node.felix.tail)
     assert not spoofer.passes(6) and source_check() == "0"
     allow("2001:db8::/32", "nonsense")
@@ -366,7 +389,7 @@ def test_25_pods_send_from_what_their_annotation_lists_while_that_is_allowed(nod
     assert "allowedSourcePrefixes: 'nonsense'" in node.log()
     allow("0.0.0.0/0")
     wait_for(lambda: spoofer.passes(4), 10, node.felix.tail)
-    configure(node)
+    configure(node, **backend)
     wait_for(lambda: not spoofer.passes(4) and source_check() == default, 10, node.felix.tail)
 
 
