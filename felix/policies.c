@@ -17,6 +17,11 @@ LOG_MODULE("policy");
 
 /* Connections are judged at most this often; a run takes milliseconds. */
 #define REVOKE_WINDOW_MS 200
+/* One that took n ms is followed by another n times this later at the earliest: addresses elsewhere
+ * that come and go in sets must not keep the kernel looking through its connections all the time.
+ * No longer than a third of a second, for a connection is to end within one. */
+#define REVOKE_REST 25
+#define REVOKE_WINDOW_MAX_MS 300
 #define REVOKE_RETRY_MS 1000
 
 struct local {
@@ -345,6 +350,15 @@ end_older_marks(struct policies *policies)
     policies->spec.carried(policies->spec.owner);
 }
 
+static uint64_t
+rest_after(const struct revoke_report *report)
+{
+    uint64_t rest_ms = report->us * REVOKE_REST / 1000;
+
+    rest_ms = rest_ms < REVOKE_WINDOW_MAX_MS ? rest_ms : REVOKE_WINDOW_MAX_MS;
+    return rest_ms > REVOKE_WINDOW_MS ? rest_ms : REVOKE_WINDOW_MS;
+}
+
 static void
 on_judged(void *owner, const struct revoke_report *report, const struct err *err)
 {
@@ -355,6 +369,7 @@ on_judged(void *owner, const struct revoke_report *report, const struct err *err
         report->carried == marks->also_refused) {
         end_older_marks(policies);
     }
+    policies->judging.window_ms = rest_after(report);
     if (err) {
         log_error_every(60, "open connections cannot be judged: %s; trying again", err->text);
         kick_later(&policies->judging, REVOKE_RETRY_MS);

@@ -14,9 +14,11 @@
 #include "lib/base/vec.h"
 #include "lib/netlink/conntrack.h"
 
-/* More IPv4 addresses than this are found in one pass over the whole table. For IPv6 the kernel's
- * own filter is of no use. */
-#define SINGLE_MAX 4
+/* A dump costs the kernel a look at every bucket, however few entries there are; reading this many
+ * entries takes as long. So one dump for each address and side pays in a full table only. For IPv6
+ * the kernel's own filter is of no use. */
+#define ENTRIES_OF_A_PASS 8000
+#define SIDES 2
 #define PORTION 2000
 #define SLICE_US 3000
 #define JUDGED_PER_LOOK 16 /* at the clock */
@@ -97,7 +99,11 @@ plan_family(struct run *run, uint8_t family)
     TABLE_FOREACH (run->ips, entry) {
         n += ((const struct ip *)(const void *)table_key(entry))->family == family;
     }
-    if (run->is_all || n > SINGLE_MAX || (n > 0 && (family == 6 || run->looks_before_dnat))) {
+    if (n == 0 && !run->is_all) {
+        return;
+    }
+    if (run->is_all || family == 6 || run->looks_before_dnat ||
+        conntrack_count() < n * SIDES * ENTRIES_OF_A_PASS) {
         add_dump(run, family, CONNTRACK_ALL, NULL);
         return;
     }

@@ -7,9 +7,11 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/alloc.h"
+#include "lib/base/file.h"
 #include "lib/netlink/netfilter.h"
 
 #define READ_ROOM (64 * 1024)
@@ -189,6 +191,17 @@ put_tuple(struct nlmsghdr *header, const struct conntrack_tuple *tuple)
     mnl_attr_nest_end(header, ip);
     put_protocol(header, tuple);
     mnl_attr_nest_end(header, nest);
+}
+
+size_t
+conntrack_count(void)
+{
+    AUTO(str) struct str text = STR_INIT;
+
+    if (!file_read("/proc/sys/net/netfilter/nf_conntrack_count", 32, &text, NULL)) {
+        return 0;
+    }
+    return (size_t)strtoull(str_text(&text), NULL, 10);
 }
 
 bool
