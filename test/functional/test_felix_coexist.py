@@ -138,7 +138,8 @@ def test_39_felix_is_killed_in_the_middle_of_taking_over(world, calico):
                 before = begun()
                 node.start_canal()
                 if number:  # else while it starts
-                    wait_for(lambda b=before: begun() > b, 20, "felix to begin", interval=0.001)
+                    wait_for(lambda b=before: begun() > b, 20, lambda: f"felix to begin: {node.felix.tail(60)}",
+                             interval=0.001)
                 time.sleep(pick.random() * 0.1)  # the point it is killed at
                 node.felix.kill9()
                 states.add(str(node.snapshot()))
