@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from lab import Capture, wait_for
+from lab import wait_for
+from policy.encapsulation import encapsulated
 from policy.objects import (egress, felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy,
                             peer, port, rule)
 from policy.prober import FAMILIES, Place, Probe
@@ -210,26 +211,6 @@ def test_family_10_pods_that_ask_dns_reach_what_the_name_says_if_policy_lets_the
 
 
 # ---- 29
-def encapsulated(world, source, target):
-    """Which of IPIP and VXLAN packets made by a pod arrive."""
-    source, target = world.pod(source), world.pod(target)
-    inner = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 1, 0, 64, 17, 0, socket.inet_aton("10.9.9.9"),
-                        socket.inet_aton(target.ip())) + struct.pack("!HHHH", 1, 1, 8, 0)
-    with Capture(target.netns, "eth0") as capture:
-        raw = source.netns.socket(socket.AF_INET, socket.SOCK_RAW, 4)
-        udp = source.netns.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        raw.sendto(inner, (target.ip(), 0))
-        udp.sendto(b"vxlan", (target.ip(), 4789))
-        udp.sendto(b"honest", (target.ip(), 4788))
-        raw.close()
-        udp.close()
-        seen = []
-        wait_for(lambda: seen.extend(p for p in capture.packets() if not p.outgoing)
-                 or any(b"honest" in p.payload for p in seen), 5, "the honest packet")
-    return {name for name, ok in (("ipip", any(p.protocol == 4 for p in seen)),
-                                  ("vxlan", any(b"vxlan" in p.payload for p in seen))) if ok}
-
-
 @pytest.mark.parametrize("target", ["x/b", "x/c"])
 def test_29_settings_let_pods_send_encapsulated_packets(world, target):
     assert encapsulated(world, "x/a", target) == set()
