@@ -198,9 +198,10 @@ iptables_want_hooks(struct iptables *tables, const struct hook *hooks, size_t n)
     }
 }
 
-/* Something is to be written, and nobody else will see to it. */
+/* The first call counts, whatever is wanted. True when something is to be written, and no cycle
+ * that runs will see to it. */
 static bool
-is_write_due(struct iptables *tables)
+take_apply(struct iptables *tables)
 {
     bool is_new = tables->wanted != tables->planned;
 
@@ -214,7 +215,7 @@ is_write_due(struct iptables *tables)
 void
 iptables_apply_within(struct iptables *tables, uint64_t delay_ms)
 {
-    if (is_write_due(tables)) {
+    if (take_apply(tables)) {
         kick_later(&tables->write, delay_ms);
     }
 }
@@ -222,7 +223,7 @@ iptables_apply_within(struct iptables *tables, uint64_t delay_ms)
 void
 iptables_apply(struct iptables *tables)
 {
-    if (!is_write_due(tables)) {
+    if (!take_apply(tables)) {
         return;
     }
     if (tables->retry_ms > RETRY_MIN_MS) {

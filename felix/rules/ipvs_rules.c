@@ -101,8 +101,7 @@ not_taken(const struct policy_rules_config *config, uint8_t family, struct rules
     char target[64];
 
     render_match_either(&from_pod, config->marks.from_pod, config->marks.also_from_pod);
-    str_addf(&match, "%s", str_text(&from_pod));
-    str_addf(&match, " -m set --match-set cali%u0" SET_IPVS " dst", family);
+    str_addf(&match, "%s -m set --match-set cali%u0" SET_IPVS " dst", str_text(&from_pod), family);
     snprintf(target, sizeof target, " -j CONNMARK --set-xmark 0x%x/0x%x", config->marks.refused,
              config->marks.refused);
     rule_add(chain, str_text(&match), target);
