@@ -39,8 +39,8 @@ note_pod(struct felix *felix, const struct change *change)
     people_note_pod(felix->people, change);
     if (was_local || is_local) {
         workloads_note_pod(felix->workloads, was_local ? was : now, is_local ? now : NULL);
-        felix->sources_dirty |=
-            sources_note_pod(felix->sources, was_local ? was : NULL, is_local ? now : NULL);
+        felix->asks_dirty |=
+            asks_note_pod(felix->asks, was_local ? was : NULL, is_local ? now : NULL);
     }
 }
 
@@ -272,7 +272,7 @@ calculate_settings(struct felix *felix)
         people_tick(felix->people); /* before rules tell */
     }
     felix->rules_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
-    felix->sources_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
+    felix->asks_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
     felix->pools_dirty |= (news.effects & (FELIX_CHANGES_SETS | FELIX_CHANGES_NODE)) != 0;
     if (news.effects & FELIX_CHANGES_SETS) {
         felix_want_external_nodes(felix, felix->settings->external_nodes);
@@ -360,13 +360,13 @@ calculate_pools(struct felix *felix)
 }
 
 static void
-calculate_sources(struct felix *felix)
+calculate_asks(struct felix *felix)
 {
     pod_source_vec list = VEC_INIT;
     struct table *loose = table_new();
 
-    felix->sources_dirty = false;
-    sources_list(felix->sources, &list);
+    felix->asks_dirty = false;
+    asks_sources(felix->asks, &list);
     policies_sources(felix->policies, list.items, list.n);
     VEC_FOREACH (&list, source) {
         if (felix->settings->source_spoofing == 1) {
@@ -563,8 +563,8 @@ felix_flush(void *owner)
     if (felix->rules_dirty) {
         tables_configure(felix);
     }
-    if (felix->sources_dirty) {
-        calculate_sources(felix);
+    if (felix->asks_dirty) {
+        calculate_asks(felix);
     }
     felix_apply_endpoints(felix);
     if (links) {

@@ -16,7 +16,7 @@
 #include "felix/node/identity.h"
 #include "felix/policies.h"
 #include "felix/rules_config.h"
-#include "felix/sources.h"
+#include "felix/asks.h"
 #include "felix/status_files.h"
 #include "felix/workloads.h"
 #include "lib/feed/feed.h"
@@ -82,7 +82,7 @@ struct felix {
     /* calculate */
     struct node_state *nodes;
     struct workloads *workloads;
-    struct sources *sources;
+    struct asks *asks;
     struct desired_pools pools;
     struct policies *policies;
     struct rules_config *rules; /* what policies renders with */
@@ -91,7 +91,7 @@ struct felix {
     bool rules_dirty;           /* the above has to be made anew */
     bool configuration_dirty;
     bool pools_dirty;
-    bool sources_dirty;
+    bool asks_dirty;
     bool node_dirty; /* links or addresses of the node may have changed */
 
     /* apply */

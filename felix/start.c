@@ -219,7 +219,7 @@ felix_new(uv_loop_t *loop, struct configuration *configuration, struct felix **r
         return false;
     }
     felix->nodes = node_state_new(felix->node_name);
-    felix->sources = sources_new(felix->prefixes.items[0]);
+    felix->asks = asks_new(felix->prefixes.items[0]);
     felix->people = people_new(felix);
     if (!open_kernel(felix, err) || !open_node(felix, err) || !open_files(felix, err)) {
         return false;
@@ -268,7 +268,7 @@ felix_free(struct felix *felix)
     store_free(felix->store);
     node_state_free(felix->nodes);
     workloads_free(felix->workloads);
-    sources_free(felix->sources);
+    asks_free(felix->asks);
     endpoints_free(felix->endpoints);
     sets_free(felix->sets);
     kset_close(felix->kset);

@@ -1,11 +1,14 @@
 /* The tables of wanted members, for json_prune(). */
 #include "lib/feed/keep.h"
 
+#include "lib/model/pod_asks.h"
+
+#define KEEP_TEXT(key) JSON_KEEP(key, NULL),
+
 static const struct json_keep pod_annotations[] = {
     JSON_KEEP("cni.projectcalico.org/podIPs", NULL),
     JSON_KEEP("cni.projectcalico.org/podIP", NULL),
-    JSON_KEEP("cni.projectcalico.org/allowedSourcePrefixes", NULL),
-    JSON_KEEP_END,
+    POD_ASKS_ANNOTATIONS(KEEP_TEXT) JSON_KEEP_END,
 };
 static const struct json_keep pod_metadata[] = {
     JSON_KEEP("name", NULL),

@@ -22,7 +22,6 @@
 
 #define ANNOTATION_IPS "cni.projectcalico.org/podIPs"
 #define ANNOTATION_IP "cni.projectcalico.org/podIP"
-#define ANNOTATION_SOURCES "cni.projectcalico.org/allowedSourcePrefixes"
 #define VERSION_LEN_MAX 32 /* of a plain one */
 
 static struct share texts, label_sets, port_lists;
@@ -151,82 +150,6 @@ addresses_decode(struct pod *pod, struct json_object *json, const struct kind_is
         annotation_read(pod, key, annotation, issues);
     }
     pod->is_finished = is_finished(json, annotation);
-}
-
-/* ---- sources
- * ------------------------------------------------------------------------------------------- */
-
-static void
-source_issue(struct err *err, const struct kind_issues *issues)
-{
-    (void)err_wrap(err, "annotation " ANNOTATION_SOURCES);
-    kind_issue(issues, err);
-}
-
-static void
-add_sources(struct json_object *array, struct str *list, const struct kind_issues *issues)
-{
-    size_t n = json_object_array_length(array);
-
-    for (size_t i = 0; i < n; i++) {
-        struct err err = ERR_INIT;
-        const char *text = NULL;
-        struct prefix net;
-        char canonical[PREFIX_TEXT_MAX];
-        if (i == POD_SOURCES_MAX) {
-            (void)err_set(&err, "%zu networks, %d are taken", n, POD_SOURCES_MAX);
-            source_issue(&err, issues);
-            return;
-        }
-        if (!field_value_text(json_object_array_get_idx(array, i), "value", &text, &err) || !text ||
-            !prefix_parse_host(text, &net, &err)) {
-            source_issue(&err, issues);
-            continue;
-        }
-        net = prefix_network(&net);
-        str_addf(list, "%s%s", list->len > 0 ? "," : "", prefix_format(&net, canonical));
-    }
-}
-
-/* A JSON list in a text. What is not understood allows nothing. */
-static void
-sources_decode(struct pod *pod, struct json_object *json, const struct kind_issues *issues)
-{
-    struct json_object *annotations = field_find(json, "metadata.annotations");
-    AUTO(str) struct str list = STR_INIT;
-    struct err err = ERR_INIT;
-    const char *text = NULL;
-
-    if (!field_value_text(field_member(annotations, ANNOTATION_SOURCES), ANNOTATION_SOURCES, &text,
-                          NULL) ||
-        text == NULL || text[0] == '\0') {
-        return;
-    }
-    struct json_object *array = NULL;
-    bool is_good = json_parse(text, strlen(text), &array, &err) &&
-                   (json_object_is_type(array, json_type_array) ||
-                    err_set(&err, "'%.64s' is not a list", text));
-    if (is_good) {
-        add_sources(array, &list, issues);
-    } else {
-        source_issue(&err, issues);
-    }
-    json_object_put(array);
-    pod->allowed_sources = list.len > 0 ? share_text(&texts, list.text) : NULL;
-}
-
-size_t
-pod_allowed_sources(const struct pod *pod, struct prefix ret_nets[POD_SOURCES_MAX])
-{
-    AUTO_FREE char *copy = xstrdup(pod->allowed_sources ? pod->allowed_sources : "");
-    char *save = NULL;
-    size_t n = 0;
-
-    for (char *item = strtok_r(copy, ",", &save); item && n < POD_SOURCES_MAX;
-         item = strtok_r(NULL, ",", &save)) {
-        n += prefix_parse_host(item, &ret_nets[n], NULL);
-    }
-    return n;
 }
 
 /* ---- what pods share
@@ -415,7 +338,7 @@ pod_decode(struct json_object *json, const struct kind_issues *issues, struct er
         return NULL;
     }
     addresses_decode(pod, json, issues);
-    sources_decode(pod, json, issues);
+    pod->asks = pod_asks_take(field_find(json, "metadata.annotations"), issues);
     return pod;
 }
 
@@ -581,9 +504,6 @@ scan_addresses(struct pod *pod, struct pod_text *text)
     struct json_span annotation =
         text->annotated_ips.text ? text->annotated_ips : text->annotated_ip;
 
-    if (text->sources.len > 0) {
-        return false; /* a list in a text, which nearly no pod has */
-    }
     if (!text->has_ips && text->ip.len > 0 && !pod_text_add_ip(text, text->ip)) {
         return false;
     }
@@ -635,7 +555,7 @@ pod_free(void *object)
     share_drop(&texts, pod->service_account);
     share_drop(&label_sets, pod->labels.items);
     share_drop(&port_lists, pod->ports);
-    share_drop(&texts, pod->allowed_sources);
+    pod_asks_drop(pod->asks);
     free(pod);
 }
 
@@ -647,9 +567,9 @@ pod_equal(const void *one, const void *other)
 
     return strcmp(a->name, b->name) == 0 && a->ns == b->ns && a->node_name == b->node_name &&
            a->service_account == b->service_account && a->labels.items == b->labels.items &&
-           a->ports == b->ports && a->allowed_sources == b->allowed_sources &&
-           ip_equal(&a->ip4, &b->ip4) && ip_equal(&a->ip6, &b->ip6) &&
-           a->is_host_network == b->is_host_network && a->is_finished == b->is_finished;
+           a->ports == b->ports && a->asks == b->asks && ip_equal(&a->ip4, &b->ip4) &&
+           ip_equal(&a->ip6, &b->ip6) && a->is_host_network == b->is_host_network &&
+           a->is_finished == b->is_finished;
 }
 
 bool

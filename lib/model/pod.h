@@ -8,6 +8,7 @@
 
 #include "lib/model/labels.h"
 #include "lib/model/named_port.h"
+#include "lib/model/pod_asks.h"
 #include "lib/net/prefix.h"
 
 struct json_object;
@@ -23,9 +24,7 @@ struct pod {
     struct labels labels;
     const struct named_port *ports; /* of containers and of sidecars (restartable init) */
     uint16_t n_ports;
-    /* What the annotation cni.projectcalico.org/allowedSourcePrefixes lists: networks with commas
-     * between them, see pod_allowed_sources(). NULL for nearly all pods. */
-    const char *allowed_sources;
+    const struct pod_asks *asks; /* by annotations; NULL for nearly all pods */
     struct ip ip4; /* status.podIPs, else status.podIP, else the CNI plugin's annotations */
     struct ip ip6; /* family 0 when absent */
     bool is_host_network;
@@ -36,10 +35,6 @@ struct pod {
 
 /* True when the pod is a workload endpoint on 'node_name' now. */
 bool pod_is_local_endpoint(const struct pod *pod, const char *node_name);
-
-#define POD_SOURCES_MAX 32
-/* Networks beyond its own addresses that the pod asks to send from; how many. */
-size_t pod_allowed_sources(const struct pod *pod, struct prefix ret_nets[POD_SOURCES_MAX]);
 
 /* The row of the kind's table, see kind.h; equal compares what the struct holds. */
 void *pod_decode(struct json_object *json, const struct kind_issues *issues, struct err *err);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/json/scan.h"
+#include "lib/model/pod_asks.h"
 
 #define PLACE(member) offsetof(struct pod_text, member)
 
@@ -31,14 +32,27 @@ read_labels(const char *text, const char *end, void *object, size_t offset)
     return json_plain_map(text, end, put_label, object);
 }
 
+/* What a pod asks for is read from its tree: nearly no pod does. */
+static const char *
+read_asks(const char *text, const char *end, void *object, size_t offset)
+{
+    struct json_span span = {0};
+    const char *behind = json_plain_span(text, end, &span, 0);
+
+    (void)object;
+    (void)offset;
+    return span.len == 0 ? behind : NULL;
+}
+
+#define ASKS(key) JSON_PLAIN(key, read_asks, 0),
+
 static const char *
 read_annotations(const char *text, const char *end, void *object, size_t offset)
 {
     static const struct json_plain_field fields[] = {
         JSON_PLAIN("cni.projectcalico.org/podIPs", json_plain_span, PLACE(annotated_ips)),
         JSON_PLAIN("cni.projectcalico.org/podIP", json_plain_span, PLACE(annotated_ip)),
-        JSON_PLAIN("cni.projectcalico.org/allowedSourcePrefixes", json_plain_span, PLACE(sources)),
-        JSON_PLAIN_END,
+        POD_ASKS_ANNOTATIONS(ASKS) JSON_PLAIN_END,
     };
 
     (void)offset;

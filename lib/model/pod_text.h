@@ -31,7 +31,7 @@ struct pod_text {
     struct json_span name, ns, version, deleted_at;
     struct pod_text_label labels[POD_TEXT_LABELS_MAX]; /* in the order of the text */
     size_t n_labels;
-    struct json_span annotated_ips, annotated_ip, sources;
+    struct json_span annotated_ips, annotated_ip;
     struct json_span node_name, service_account;
     bool is_host_network;
     struct pod_text_ports containers, sidecars;

@@ -163,8 +163,8 @@ a_pod_lists_the_sources_it_asks_for(void **state)
 
     (void)state;
     issue_says("annotation cni.projectcalico.org/allowedSourcePrefixes: 'x'");
-    assert_string_equal(pod->allowed_sources, "8.8.8.8/32,1.1.1.0/24,fd00::/8");
-    assert_int_equal(pod_allowed_sources(pod, nets), 3);
+    assert_string_equal(pod->asks->sources, "8.8.8.8/32,1.1.1.0/24,fd00::/8");
+    assert_int_equal(pod_asks_sources(pod->asks, nets), 3);
     assert_string_equal(prefix_format(&nets[1], text), "1.1.1.0/24");
     pod_free(pod);
     static const char *const bad[] = {"{}", "[", "8.8.8.8/32", "['1.1.1.1']x", "[]", "7"};
@@ -174,10 +174,105 @@ a_pod_lists_the_sources_it_asks_for(void **state)
                  POD(",'annotations':{'cni.projectcalico.org/allowedSourcePrefixes':'%s'}", "", ""),
                  bad[i][0] == '[' && bad[i][1] == '\'' ? "[\\'1.1.1.1\\']x" : bad[i]);
         pod = accepts(KIND_POD, json.text);
-        assert_null(pod->allowed_sources);
-        assert_int_equal(pod_allowed_sources(pod, nets), 0);
+        assert_null(pod->asks);
+        assert_int_equal(pod_asks_sources(pod->asks, nets), 0);
         pod_free(pod);
     }
+}
+
+#define ANNOTATED(text) POD(",'annotations':{" text "}", "", "")
+
+static void
+a_pod_lists_its_floating_addresses(void **state)
+{
+    struct ip ips[POD_FLOATING_MAX];
+    char text[IP_TEXT_MAX];
+    struct pod *pod =
+        accepts(KIND_POD, ANNOTATED("'cni.projectcalico.org/floatingIPs':"
+                                    "'[\\'10.9.0.1\\',\\'fd00:0::9\\',\\'10.9.0.0/24\\',null]'"));
+
+    (void)state;
+    issue_says("annotation cni.projectcalico.org/floatingIPs: '10.9.0.0/24'");
+    assert_string_equal(pod->asks->floating_ips, "10.9.0.1,fd00::9");
+    assert_int_equal(pod_asks_floating(pod->asks, ips), 2);
+    assert_string_equal(ip_format(&ips[1], text), "fd00::9");
+    pod_free(pod);
+    assert_int_equal(pod_asks_floating(NULL, ips), 0);
+}
+
+static void
+a_pod_asks_for_limits(void **state)
+{
+    struct pod *pod =
+        accepts(KIND_POD, ANNOTATED("'qos.projectcalico.org/ingressBandwidth':'10M',"
+                                    "'kubernetes.io/ingress-bandwidth':'7M',"
+                                    "'kubernetes.io/egress-bandwidth':'1Gi',"
+                                    "'qos.projectcalico.org/egressBurst':'2e6',"
+                                    "'qos.projectcalico.org/egressPacketRate':'1.5k',"
+                                    "'qos.projectcalico.org/ingressMaxConnections':'3',"
+                                    "'qos.projectcalico.org/dscp':'af41'"));
+    struct pod *same =
+        accepts(KIND_POD, ANNOTATED("'qos.projectcalico.org/dscp':'34',"
+                                    "'qos.projectcalico.org/ingressBandwidth':'10000k',"
+                                    "'kubernetes.io/egress-bandwidth':'1024Mi',"
+                                    "'qos.projectcalico.org/egressBurst':'2M',"
+                                    "'qos.projectcalico.org/egressPacketRate':'1500',"
+                                    "'qos.projectcalico.org/ingressMaxConnections':'3'"));
+    const struct pod_asks *asks = pod->asks;
+
+    (void)state;
+    assert_int_equal(asks->ingress.bandwidth, 10000000);
+    assert_int_equal(asks->ingress.burst, 4ULL << 30);
+    assert_int_equal(asks->egress.bandwidth, 1ULL << 30);
+    assert_int_equal(asks->egress.burst, 2000000);
+    assert_int_equal(asks->egress.packet_rate, 1500);
+    assert_int_equal(asks->egress.packet_burst, 5);
+    assert_int_equal(asks->ingress.packet_rate, 0);
+    assert_int_equal(asks->ingress.max_connections, 3);
+    assert_int_equal(asks->dscp, 34 + 1);
+    assert_true(pod_equal(pod, same) && pod->asks == same->asks);
+    pod_free(pod);
+    pod_free(same);
+}
+
+static void
+a_limit_that_is_not_understood_limits_nothing(void **state)
+{
+    static const struct {
+        const char *annotation, *issue;
+    } cases[] = {
+        {"'qos.projectcalico.org/ingressBandwidth':'999'", "ingressBandwidth: 999 is not between"},
+        {"'qos.projectcalico.org/ingressBandwidth':'10 M'", "'10 M' is not a quantity"},
+        {"'qos.projectcalico.org/ingressBandwidth':'-1k'", "'-1k' is not a quantity"},
+        {"'qos.projectcalico.org/ingressBandwidth':'1e99'", "'1e99' is not a quantity"},
+        {"'qos.projectcalico.org/ingressBandwidth':'1.2.3'", "'1.2.3' is not a quantity"},
+        {"'qos.projectcalico.org/ingressBandwidth':'9999999999999999999k'", "not a quantity"},
+        {"'qos.projectcalico.org/egressBurst':'1M'", "egressBurst: there is no bandwidth"},
+        {"'qos.projectcalico.org/egressPeakrate':'1M'", "egressPeakrate: there is no bandwidth"},
+        {"'qos.projectcalico.org/egressMinburst':'1500'", "egressMinburst: there is no peak rate"},
+        {"'qos.projectcalico.org/egressPacketBurst':'5'", "PacketBurst: there is no packet rate"},
+        {"'qos.projectcalico.org/egressPacketRate':'9'", "egressPacketRate: 9 is not between 10"},
+        {"'qos.projectcalico.org/ingressMaxConnections':'0'", "0 is not between 1"},
+        {"'qos.projectcalico.org/dscp':'64'", "dscp: '64' is neither 0-63"},
+        {"'qos.projectcalico.org/dscp':'AF44'", "dscp: 'AF44' is neither"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO(str) struct str json = STR_INIT;
+        str_addf(&json, ANNOTATED("%s"), cases[i].annotation);
+        struct pod *pod = accepts(KIND_POD, json.text);
+        issue_says(cases[i].issue);
+        assert_null(pod->asks);
+        pod_free(pod);
+    }
+    struct pod *pod = accepts(KIND_POD, ANNOTATED("'qos.projectcalico.org/egressBandwidth':'2M',"
+                                                  "'qos.projectcalico.org/egressPeakrate':'2M',"
+                                                  "'qos.projectcalico.org/dscp':'x'"));
+    issue_says("dscp: 'x'");
+    assert_int_equal(pod->asks->egress.bandwidth, 2000000);
+    assert_int_equal(pod->asks->egress.peak_rate, 0);
+    pod_free(pod);
 }
 
 static void
@@ -500,6 +595,9 @@ main(void)
         cmocka_unit_test(a_pod_cannot_pass_for_another_by_its_labels),
         cmocka_unit_test(a_terminating_pod_stays_until_its_addresses_are_given_back),
         cmocka_unit_test(a_pod_lists_the_sources_it_asks_for),
+        cmocka_unit_test(a_pod_lists_its_floating_addresses),
+        cmocka_unit_test(a_pod_asks_for_limits),
+        cmocka_unit_test(a_limit_that_is_not_understood_limits_nothing),
         cmocka_unit_test(pods_that_are_alike_share_what_they_have_in_common),
         cmocka_unit_test(shared_values_survive_any_order_of_taking_and_dropping),
         cmocka_unit_test(namespaces_and_accounts_give_labels),

@@ -54,6 +54,8 @@ static const char *const odd[] = {
     "'10.1.2.3/32'}}}",
     "{'metadata':{'name':'p','namespace':'n','annotations':{"
     "'cni.projectcalico.org/allowedSourcePrefixes':'[]'}}}",
+    "{'metadata':{'name':'p','namespace':'n','annotations':{'qos.projectcalico.org/dscp':'1'}}}",
+    "{'metadata':{'name':'p','namespace':'n','annotations':{'qos.projectcalico.org/dscp':7}}}",
     "{'metadata':{'name':'p','namespace':'n'},'spec':{'hostNetwork':'true'}}",
     "{'metadata':{'name':'p','namespace':'n'},'spec':{'hostNetwork':True}}",
     "{'metadata':{'name':'p','namespace':'n'},'spec':{'nodeName':7}}",
