@@ -103,7 +103,7 @@ def measure_bare(report, backend, node, pair):
 
 
 def measure(report, backend, n_policies, n_pods, bare):
-    with FelixCluster([ZoneSpec("a", ["a1"])], settings={"FELIX_IPTABLESBACKEND": backend}) as cluster:
+    with FelixCluster([ZoneSpec("a", ["a1"])], backend=backend) as cluster:
         cluster.start_nodes()
         node = cluster.node("a1")
         add_idle_pods(node, n_pods - 2)
@@ -112,7 +112,7 @@ def measure(report, backend, n_policies, n_pods, bare):
             if n_policies:
                 cluster.api.client.load([policy(i) for i in range(n_policies - 1)] + [policy(None)])
             wait_for(lambda: node.felix_ready() and (not n_policies or any(
-                "zz-last" in rule for rule in node.own_rules(4, backend))), 120, "the rules")
+                "zz-last" in rule for rule in node.own_rules())), 120, "the rules")
             wait_for(lambda: node.metric("felix_active_local_endpoints") == n_pods, 60, "all pods")
             time.sleep(1)  # the last commit
             ours = figures(report, f"{backend}-{n_policies}-policies-{n_pods}-pods", pair)

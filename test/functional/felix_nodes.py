@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from lab import LabError, Netns, wait_for
 from lab.cluster import BUILD, CNI_NETWORK, CanalNode, Cluster
 from lab.pod import Pod
@@ -25,8 +27,9 @@ class FelixNode(CanalNode):
     settings = {}
 
     def environment(self):
-        return {**super().environment(), "CALICO_NETWORKING_BACKEND": "none",
-                "CANAL_ADDRESS_DIR": str(self.cni_dir), **self.settings}
+        found = {**super().environment(), "CALICO_NETWORKING_BACKEND": "none",
+                 "CANAL_ADDRESS_DIR": str(self.cni_dir), **self.settings}
+        return {key: value for key, value in found.items() if value is not None}
 
     def start_canal(self):
         if self.felix is None:
@@ -130,13 +133,16 @@ class FelixNode(CanalNode):
             return None
         return {" ".join(line.split()[2:]) for line in text.splitlines() if line.startswith("add ")}
 
-    def tables(self, family=4, backend="nft"):
+    def tool(self, family=4, backend=None):
+        """iptables of the cluster's backend, unless another one is named."""
+        return f"{'iptables' if family == 4 else 'ip6tables'}-{backend or self.lab.backend}"
+
+    def tables(self, family=4, backend=None):
         """What iptables-save prints, without counters, comments and the order of chains."""
-        tool = f"{'iptables' if family == 4 else 'ip6tables'}-{backend}-save"
-        lines = self.netns.run([tool], stderr=subprocess.DEVNULL).splitlines()
+        lines = self.netns.run([f"{self.tool(family, backend)}-save"], stderr=subprocess.DEVNULL).splitlines()
         return [line.split(" [")[0] for line in lines if not line.startswith("#")]
 
-    def own_rules(self, family=4, backend="nft"):
+    def own_rules(self, family=4, backend=None):
         return [line for line in self.tables(family, backend) if "cali" in line]
 
     def pod_routes(self, pod):
@@ -158,7 +164,7 @@ class FelixNode(CanalNode):
     def snapshot(self):
         """Everything felix owns, to compare before and after."""
         sets = self.netns.run(["ipset", "save"]).splitlines()
-        own = {f: self.own_rules(f, getattr(self.lab, "backend", "nft")) for f in (4, 6)}
+        own = {f: self.own_rules(f) for f in (4, 6)}
         return {"sets": sorted(line.split(" hashsize")[0] for line in sets),
                 "rules": [sorted(own[f]) for f in (4, 6)],
                 "order": [[line for line in own[f] if line.startswith("-A")] for f in (4, 6)],
@@ -186,18 +192,26 @@ class FelixNode(CanalNode):
 
 
 class FelixCluster(Cluster):
-    """Pools without IPIP unless a test asks for it: most of felix is tested where no ipip module is."""
+    """Pools without IPIP unless a test asks for it: most of felix is tested where no ipip module is. `backend` of
+    iptables: None leaves it to felix, which finds nft where no rule is."""
 
     node_class = FelixNode
 
-    def __init__(self, zones, ipip_mode="Never", **kwargs):
-        super().__init__(zones, ipip_mode=ipip_mode, **kwargs)
+    def __init__(self, zones, ipip_mode="Never", backend=None, settings=None, **kwargs):
+        super().__init__(zones, ipip_mode=ipip_mode,
+                         settings={**({"FELIX_IPTABLESBACKEND": backend} if backend else {}), **(settings or {})}, **kwargs)
+        self.backend = backend or "nft"
+        self.other_backend = {"nft": "legacy", "legacy": "nft"}[self.backend]
 
     def start_nodes(self):
         for node in self.nodes.values():
             self.start_node(node)
         for node in self.nodes.values():
             node.wait_ready()
+
+
+# For tests of what no rule, set or packet has a part in: once is enough. The fixture `cluster` has both backends.
+ON_ONE_BACKEND = pytest.mark.parametrize("cluster", ["nft"], indirect=True)
 
 
 def timed(call):

@@ -15,9 +15,7 @@ from lab.topology import OUTSIDE4, OUTSIDE6
 
 @pytest.fixture(name="cluster", scope="module", params=["nft", "legacy"])
 def cluster_fixture(request):
-    with FelixCluster([ZoneSpec("a", ["a1", "a2"])],
-                      settings={**REFRESH, "FELIX_IPTABLESBACKEND": request.param}) as cluster:
-        cluster.backend = request.param
+    with FelixCluster([ZoneSpec("a", ["a1", "a2"])], backend=request.param, settings=REFRESH) as cluster:
         cluster.start_nodes()
         yield cluster
 
@@ -41,14 +39,6 @@ def node_fixture(cluster):
 
 def reaches(source, address, deadline=5.0):
     return probe({1: (source, address)}, deadline=deadline, tries=3)[1]
-
-
-def rules(node, family=4):
-    return node.own_rules(family, node.lab.backend)
-
-
-def tool(node, family=4):
-    return f"{'iptables' if family == 4 else 'ip6tables'}-{node.lab.backend}"
 
 
 # ---- pods
@@ -99,13 +89,13 @@ def test_between_pods_nothing_is_masqueraded(node):
 def test_a_forward_policy_of_drop_does_not_hurt_pods(node):
     one, two = node.add_felix_pod("one", 5), node.add_felix_pod("two", 6)
     for family in (4, 6):
-        node.netns.run([tool(node, family), "-P", "FORWARD", "DROP"])
+        node.netns.run([node.tool(family), "-P", "FORWARD", "DROP"])
     try:
         assert reaches(one.netns, two.ips[0]) and reaches(one.netns, two.ips[1])
         assert reaches(one.netns, OUTSIDE4)
     finally:
         for family in (4, 6):
-            node.netns.run([tool(node, family), "-P", "FORWARD", "ACCEPT"])
+            node.netns.run([node.tool(family), "-P", "FORWARD", "ACCEPT"])
 
 
 def test_a_pod_cannot_send_with_an_address_that_is_not_its_own(node):
@@ -362,9 +352,9 @@ def test_rules_changed_by_hand_are_back(node):
         node.restart_felix(**NO_REFRESH)
         node.wait_ready()
     deadline = 4 if at_once else 10
-    before = {family: rules(node, family) for family in (4, 6)}
-    whole = lambda: {family: rules(node, family) for family in (4, 6)} == before
-    drop = lambda *words: node.netns.run([tool(node), *words])
+    before = {family: node.own_rules(family) for family in (4, 6)}
+    whole = lambda: {family: node.own_rules(family) for family in (4, 6)} == before
+    drop = lambda *words: node.netns.run([node.tool(), *words])
     break_and_mend(node, "a rule", lambda: drop("-t", "raw", "-D", "cali-from-wl", "2"), whole, deadline)
     break_and_mend(node, "a chain emptied", lambda: drop("-F", "cali-INPUT"), whole, deadline)
     break_and_mend(node, "a hook", lambda: drop("-t", "nat", "-D", "POSTROUTING", "1"), whole, deadline)
@@ -374,10 +364,10 @@ def test_rules_changed_by_hand_are_back(node):
         """Without --noflush a restore leaves what it names and nothing else; -F and then -X would race with felix,
         whose chains are back in between."""
         text = "".join(f"*{table}\nCOMMIT\n" for table in ("raw", "nat", "filter"))
-        node.netns.run([f"{tool(node)}-restore"], input=text)
+        node.netns.run([f"{node.tool()}-restore"], input=text)
 
     break_and_mend(node, "everything", flush_all, whole, deadline)
-    break_and_mend(node, "IPv6", lambda: node.netns.run([tool(node, 6), "-t", "raw", "-F"]), whole, deadline)
+    break_and_mend(node, "IPv6", lambda: node.netns.run([node.tool(6), "-t", "raw", "-F"]), whole, deadline)
 
 
 def test_what_belongs_to_others_is_not_touched(node):
@@ -386,15 +376,15 @@ def test_what_belongs_to_others_is_not_touched(node):
     node.netns.run(["ipset", "add", "mine", "192.0.2.1"])
     node.netns.run(["ipset", "create", "cali40left", "hash:ip"])
     ours = ["-A INPUT -s 192.0.2.1/32 -j DROP", "-A MINE -j RETURN"]
-    node.netns.run([tool(node), "-N", "MINE"])
+    node.netns.run([node.tool(), "-N", "MINE"])
     for rule in ours:
-        node.netns.run([tool(node), *rule.split()])
+        node.netns.run([node.tool(), *rule.split()])
     node.netns.ip("route add 192.0.2.0/24 dev eth0 proto 3", "route add 10.244.9.0/24 dev eth0 proto 12",
                   f"route add 10.244.1.250/32 dev {pod.host_ifname} proto 99")
     node.restart_felix()
     node.wait_ready()
     wait_for(lambda: node.metric("canal_felix_resyncs_total") >= 3, 15, "some resyncs")
-    text = "\n".join(node.tables(4, node.lab.backend))
+    text = "\n".join(node.tables())
     assert all(rule in text for rule in ours)
     assert node.set_members("mine") == {"192.0.2.1"}
     assert node.set_members("cali40left") is None, "a set of ours that nothing needs"
@@ -402,8 +392,8 @@ def test_what_belongs_to_others_is_not_touched(node):
         assert node.route_to(prefix) is not None, prefix
         node.netns.ip(f"route del {prefix}")
     for rule in ours:
-        node.netns.run([tool(node), *rule.replace("-A", "-D").split()])
-    node.netns.run([tool(node), "-X", "MINE"])
+        node.netns.run([node.tool(), *rule.replace("-A", "-D").split()])
+    node.netns.run([node.tool(), "-X", "MINE"])
     node.netns.run(["ipset", "destroy", "mine"])
 
 
@@ -512,7 +502,7 @@ def test_chains_of_calico_are_replaced_by_ours(node):
         node.netns.run([f"iptables-{backend}-restore", "--noflush"], input="\n".join(leftovers))
     node.start_canal()
     node.wait_ready()
-    other = "legacy" if node.lab.backend == "nft" else "nft"
-    wait_for(lambda: not [r for r in rules(node) if "tw-cali12" in r or "old" in r], 10, "the chains to go")
+    other = node.lab.other_backend
+    wait_for(lambda: not [r for r in node.own_rules() if "tw-cali12" in r or "old" in r], 10, "the chains to go")
     wait_for(lambda: not node.own_rules(4, other), 15, lambda: f"the other backend: {node.own_rules(4, other)}")
-    assert any("cali-from-wl" in rule for rule in rules(node))
+    assert any("cali-from-wl" in rule for rule in node.own_rules())

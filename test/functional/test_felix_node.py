@@ -2,7 +2,7 @@
 
 import pytest
 
-from felix_nodes import REFRESH, FelixCluster, stays
+from felix_nodes import ON_ONE_BACKEND, REFRESH, FelixCluster, stays
 from lab import LabError, ZoneSpec, wait_for
 from lab.cluster import BUILD
 
@@ -10,9 +10,9 @@ CRD = "crd.projectcalico.org/v1"
 BIRD = 'log stderr all;\nrouter id 10.1.0.11;\nprotocol device {{}}\n{}'
 
 
-@pytest.fixture(name="cluster", scope="module")
-def cluster_fixture():
-    with FelixCluster([ZoneSpec("a", ["a1", "a2"])],
+@pytest.fixture(name="cluster", scope="module", params=["nft", "legacy"])
+def cluster_fixture(request):
+    with FelixCluster([ZoneSpec("a", ["a1", "a2"])], backend=request.param,
                       settings={**REFRESH, "CANAL_NETWORK_UNAVAILABLE_AFTER": "2s"}) as cluster:
         cluster.start_nodes()
         yield cluster
@@ -44,6 +44,7 @@ def expect(node, key, value, deadline=10):
              lambda: f"{key} to be {value}; it is {annotation(node, key)}; {node.felix.tail(5)}")
 
 
+@ON_ONE_BACKEND
 def test_addresses_are_written_once(node):
     assert annotation(node, "IPv4Address") == f"{node.ip4}/24"
     assert annotation(node, "IPv6Address") == f"{node.ip6}/64"
@@ -58,6 +59,7 @@ def test_addresses_are_written_once(node):
     assert version
 
 
+@ON_ONE_BACKEND
 @pytest.mark.parametrize("settings, ipv4, ipv6", [
     ({"IP_AUTODETECTION_METHOD": "first-found"}, "10.1.0.11/24", "fd00:1::b/64"),
     ({"IP_AUTODETECTION_METHOD": "interface=extra.*"}, "192.168.7.1/25", "fd00:1::b/64"),
@@ -85,6 +87,7 @@ def test_every_way_to_find_the_address(node, settings, ipv4, ipv6):
         node.netns.ip("link del extra0")
 
 
+@ON_ONE_BACKEND
 def test_without_an_internal_ip_the_first_address_found_is_taken(node):
     node.felix.kill9()
     node.lab.api.patch_status("Node", "a1", {"addresses": [{"type": "Hostname", "address": "a1"}]})
@@ -134,6 +137,7 @@ def test_two_nodes_with_one_address_are_both_named_and_the_second_waits(node):
              "the address to stay when the twin goes")
 
 
+@ON_ONE_BACKEND
 def test_the_check_for_duplicates_can_be_switched_off(node):
     first = node.lab.node("a2")
     node.netns.ip(f"address add {first.ip4}/32 dev lo")
@@ -141,6 +145,7 @@ def test_the_check_for_duplicates_can_be_switched_off(node):
     expect(node, "IPv4Address", f"{first.ip4}/32")
 
 
+@ON_ONE_BACKEND
 def test_the_condition_follows_health_both_ways(node):
     wait_for(lambda: node.condition()[:2] == ("False", "CanalIsUp"), 10, "the condition")
     node.restart_felix(IP_AUTODETECTION_METHOD="interface=extra0")
@@ -153,12 +158,14 @@ def test_the_condition_follows_health_both_ways(node):
         node.netns.ip("link del extra0")
 
 
+@ON_ONE_BACKEND
 def test_a_short_illness_is_no_condition(node):
     node.restart_felix(IP_AUTODETECTION_METHOD="interface=extra0", CANAL_NETWORK_UNAVAILABLE_AFTER="1000s")
     wait_for(lambda: node.readiness()[0] == 503, 10, "to be unready")
     stays(lambda: node.condition()[0] == "False", 3, "the condition")
 
 
+@ON_ONE_BACKEND
 def test_the_condition_asks_bird(node):
     node.restart_felix(CALICO_NETWORKING_BACKEND="bird")
     wait_for(lambda: node.condition()[0] == "True" and "BIRD" in node.condition()[2], 15, "no BIRD to be told")
@@ -198,6 +205,7 @@ def test_nodes_outside_the_cluster_may_send_ipip_when_they_are_named(node):
     assert node.metric("canal_felix_repaired_total") == 0
 
 
+@ON_ONE_BACKEND
 def test_the_mtu_of_the_node_is_followed(node):
     mtu = lambda: (node.felix_request({"op": "status"})["mtu"], (node.state_dir / "mtu").read_text().strip())
     assert mtu() == (1500, "1500")
@@ -262,15 +270,14 @@ def test_without_the_ipip_module_the_rest_works_and_the_reason_is_told(node):
 def test_no_pod_is_promised_while_rules_cannot_be_written(node):
     tools = node.dir / "tools"
     tools.mkdir()
-    for family in ("iptables", "ip6tables"):
-        (tools / f"{family}-nft-save").symlink_to(f"/usr/sbin/{family}-nft-save")
-    broken = tools / "iptables-nft-restore"
-    (tools / "ip6tables-nft-restore").symlink_to("/usr/sbin/ip6tables-nft-restore")
+    broken = tools / f"{node.tool()}-restore"
+    for name in (f"{node.tool(4)}-save", f"{node.tool(6)}-save", f"{node.tool(6)}-restore"):
+        (tools / name).symlink_to(f"/usr/sbin/{name}")
     broken.write_text("#!/bin/sh\nread -r line; echo out of order >&2; exit 4\n")
     broken.chmod(0o755)
     node.felix.kill9()
-    node.netns.run(["iptables-nft", "-t", "raw", "-F"])
-    node.settings = {"PATH": str(tools), "FELIX_IPTABLESBACKEND": "nft"}
+    node.netns.run([node.tool(), "-t", "raw", "-F"])
+    node.settings = {"PATH": str(tools)}
     node.start_canal()
     wait_for(lambda: "exit code 4: out of order" in node.readiness()[1], 10, lambda: node.readiness()[1])
     assert node.felix_request({"op": "status"})["limited"], "policy is not what it should be"
@@ -280,7 +287,7 @@ def test_no_pod_is_promised_while_rules_cannot_be_written(node):
     assert node.metric("felix_iptables_restore_errors") >= 1
     broken.unlink()
     wait_for(lambda: "is the package iptables installed" in node.readiness()[1], 15, "the other reason")
-    broken.symlink_to("/usr/sbin/iptables-nft-restore")
+    broken.symlink_to(f"/usr/sbin/{broken.name}")
     assert node.felix_request(node.add_request(pod), timeout=20)["ok"]
     wait_for(node.felix_ready, 10, "felix to be ready")
     assert any("cali-from-wl" in rule and "DROP" in rule for rule in node.own_rules())
@@ -307,6 +314,7 @@ def test_a_write_under_way_is_no_illness(node):
     node.clear_pods()
 
 
+@ON_ONE_BACKEND
 def test_bad_settings_are_named(node):
     for name, value in (("IP_AUTODETECTION_METHOD", "interface=["), ("IP", "10.0.0.0/99"),
                         ("FELIX_INTERFACEPREFIX", "cali;x"), ("FELIX_HEALTHPORT", "0")):
@@ -317,6 +325,7 @@ def test_bad_settings_are_named(node):
         assert value[:4] in done or name in done, (name, done)
 
 
+@ON_ONE_BACKEND
 def test_a_conflict_is_no_defeat(node):
     """The API refuses a write when the object changed beneath it (409): it is made again."""
     client = node.lab.api.client

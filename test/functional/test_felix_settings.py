@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from felix_nodes import REFRESH, FelixCluster, stays
+from felix_nodes import ON_ONE_BACKEND, REFRESH, FelixCluster, stays
 from lab import Capture, LabError, Netns, Stream, ZoneSpec, probe, wait_for
 from lab.topology import OUTSIDE4
 
 CRD = "crd.projectcalico.org/v1"
 
 
-@pytest.fixture(name="cluster", scope="module")
-def cluster_fixture():
-    with FelixCluster([ZoneSpec("a", ["a1", "a2"])], settings=REFRESH) as cluster:
+@pytest.fixture(name="cluster", scope="module", params=["nft", "legacy"])
+def cluster_fixture(request):
+    with FelixCluster([ZoneSpec("a", ["a1", "a2"])], backend=request.param, settings=REFRESH) as cluster:
         cluster.start_nodes()
         yield cluster
 
@@ -29,6 +29,9 @@ def node_fixture(cluster):
     for name in ("default", f"node.{node.name}"):
         cluster.api.delete("FelixConfiguration", name)
     node.clear_pods()
+    if node.settings:
+        node.settings = {}
+        node.restart_felix()
     for family in (4, 6):
         node.netns.run(["ip", f"-{family}", "route", "flush", "proto", "static"], check=False)
 
@@ -71,6 +74,7 @@ def test_pods_leave_with_the_address_that_is_set(node):
         node.netns.ip(f"address del {second}/32 dev lo")
 
 
+@ON_ONE_BACKEND
 def test_routes_that_are_not_the_pods_go_unless_they_are_to_stay(node):
     pod = node.add_felix_pod("one", 5)
 
@@ -96,6 +100,7 @@ def stays_quiet(node):
     return True
 
 
+@ON_ONE_BACKEND
 def test_an_interval_of_zero_is_never(node):
     node.restart_felix(FELIX_ROUTEREFRESHINTERVAL="0s")
     try:
@@ -124,6 +129,7 @@ def saved(node):
     return path.read_text() if path.exists() else ""
 
 
+@ON_ONE_BACKEND
 def test_the_source_of_pod_routes_is_set(node):
     pod = node.add_felix_pod("one", 5)
     configure(node, deviceRouteSourceAddress=node.ip4)
@@ -152,6 +158,7 @@ def test_the_metric_of_pod_routes_changes_without_a_gap(node):
     assert node.is_programmed(pod) and node.metric("canal_felix_repaired_total") == repaired
 
 
+@ON_ONE_BACKEND
 def test_pods_get_the_smallest_mtu_of_the_interfaces_that_match(node):
     node.netns.ip("link add small type bridge", "link set small mtu 1300 up")
     try:
@@ -171,22 +178,36 @@ def answers(node):
 
 
 def test_what_needs_a_start_comes_with_one_in_the_same_process(node):
+    ours, other = node.lab.backend, node.lab.other_backend
+    node.restart_felix(FELIX_IPTABLESBACKEND=None)  # it would stand before what FelixConfiguration says
+    node.wait_ready()
+
+    def begun():
+        return node.log().count(BEGINS)
+
+    def is_in(backend, without):
+        return node.own_rules(backend=backend) and not node.own_rules(backend=without)
+
     pod, pid = node.add_felix_pod("one", 5), node.felix.process.pid
+    assert is_in(ours, other), "with its rules in place it finds the backend by itself"
     with Stream({"6": (node.netns, pod.netns, pod.ips[1]), "4": (node.netns, pod.netns, pod.ips[0])}) as stream:
         wait_for(lambda: all(flow.seen for flow in stream.flows), 5, "both families")
-        configure(node, deviceRouteProtocol=80, maxIpsetSize=4096, iptablesBackend="Legacy")
+        configure(node, deviceRouteProtocol=80, maxIpsetSize=4096, iptablesBackend=other.capitalize())
         wait_for(lambda: (node.route_to(pod.ips[0]) or {}).get("protocol") == "80", 20, node.felix.tail)
-        wait_for(lambda: node.own_rules(backend="legacy") and not node.own_rules(), 20, node.felix.tail)
+        wait_for(lambda: is_in(other, ours), 20, node.felix.tail)
         wait_for(lambda: "maxelem 4096" in node.netns.run(["ipset", "list", "cali40all-hosts-net"]), 10, "the size")
         node.wait_ready()
-        configure(node, iptablesBackend="NFT")
-        wait_for(lambda: node.own_rules() and not node.own_rules(backend="legacy"), 20, node.felix.tail)
+        configure(node, iptablesBackend=ours.upper())
+        wait_for(lambda: is_in(ours, other), 20, node.felix.tail)
+        before = begun()
         configure(node)
+        wait_for(lambda: begun() > before, 20, node.felix.tail)
+        node.wait_ready()
         # Of protocol boot, which ip does not print.
         wait_for(lambda: "protocol" not in (node.route_to(pod.ips[0]) or {"protocol": None}), 20, node.felix.tail)
         wait_for(lambda: node.is_programmed(pod), 10, "the pod")
         assert not any(flow.lost for flow in stream.stop())
-    assert node.felix.process.pid == pid and node.felix.alive()
+    assert node.felix.process.pid == pid and node.felix.alive() and is_in(ours, other)
 
 
 def test_settings_of_the_last_run_come_without_the_api(node):
@@ -217,6 +238,7 @@ def status_of(node, port, path):
         return None
 
 
+@ON_ONE_BACKEND
 def test_health_and_metrics_move_at_once(node):
     configure(node, healthPort=9100, prometheusMetricsPort=9099)
     wait_for(lambda: status_of(node, 9100, "/readiness") == 200 and status_of(node, 9099, "/metrics") == 200, 10,
@@ -234,7 +256,7 @@ def test_hooks_move_to_the_end_and_back(node):
     def forward():
         return [rule for rule in node.tables() if rule.startswith("-A FORWARD ")]
 
-    node.netns.run(["iptables-nft", "-A", "FORWARD", "-s", "192.0.2.1", "-j", "ACCEPT"])
+    node.netns.run([node.tool(), "-A", "FORWARD", "-s", "192.0.2.1", "-j", "ACCEPT"])
     try:
         wait_for(lambda: "-j cali-FORWARD" in forward()[0], 10, forward)
         configure(node, chainInsertMode="Append")
@@ -244,7 +266,7 @@ def test_hooks_move_to_the_end_and_back(node):
         configure(node)
         wait_for(lambda: forward()[0].endswith("-j cali-FORWARD") and len(forward()) == 3, 10, forward)
     finally:
-        node.netns.run(["iptables-nft", "-D", "FORWARD", "-s", "192.0.2.1", "-j", "ACCEPT"])
+        node.netns.run([node.tool(), "-D", "FORWARD", "-s", "192.0.2.1", "-j", "ACCEPT"])
 
 
 def test_drops_are_told_in_the_group_that_is_set(node):
@@ -274,49 +296,43 @@ def test_the_tunnel_and_its_address_can_be_set(node):
     assert node.metric("canal_felix_bad_settings") == 1
 
 
+@ON_ONE_BACKEND
 def test_the_log_goes_to_a_file_at_a_level_of_its_own(node):
     path, before = node.dir / "felix.log", len(node.log())
     node.restart_felix(FELIX_LOGFILEPATH=str(path), FELIX_LOGSEVERITYFILE="debug", FELIX_FELIXHOSTNAME="another",
                        FELIX_LOGDEBUGFILENAMEREGEX="^fee")
-    try:
-        node.wait_ready()
-        wait_for(lambda: " debug feed: " in path.read_text(), 10, path.read_text)
-        assert f"node {node.name}" in path.read_text(), "FelixHostname stands behind NODENAME"
-        assert " debug " not in node.log()[before:]
-        configure(node, logSeverityScreen="Error", wireguardEnabled=True)
-        wait_for(lambda: "spec.wireguardEnabled: Canal has no such setting" in path.read_text(), 10, path.read_text)
-        assert "wireguardEnabled" in node.log()[before:], "the level was lowered before the field was told"
-        configure(node, logSeverityScreen="Error", bpfEnabled=True)
-        wait_for(lambda: "spec.bpfEnabled: Canal has no such setting" in path.read_text(), 10, path.read_text)
-        assert "bpfEnabled" not in node.log()[before:]
-    finally:
-        node.settings = {}
-        node.restart_felix()
+    node.wait_ready()
+    wait_for(lambda: " debug feed: " in path.read_text(), 10, path.read_text)
+    assert f"node {node.name}" in path.read_text(), "FelixHostname stands behind NODENAME"
+    assert " debug " not in node.log()[before:]
+    configure(node, logSeverityScreen="Error", wireguardEnabled=True)
+    wait_for(lambda: "spec.wireguardEnabled: Canal has no such setting" in path.read_text(), 10, path.read_text)
+    assert "wireguardEnabled" in node.log()[before:], "the level was lowered before the field was told"
+    configure(node, logSeverityScreen="Error", bpfEnabled=True)
+    wait_for(lambda: "spec.bpfEnabled: Canal has no such setting" in path.read_text(), 10, path.read_text)
+    assert "bpfEnabled" not in node.log()[before:]
 
 
+@ON_ONE_BACKEND
 def test_a_file_says_that_a_pod_is_in_place(node):
     path = node.dir / "calico" / "endpoint-status"
     node.restart_felix(FELIX_ENDPOINTSTATUSPATHPREFIX=str(path.parent))
-    try:
-        node.wait_ready()
-        pod = node.add_felix_pod("one", 5)
-        file = path / "k8s default%2Fone eth0"
-        wait_for(file.exists, 5, lambda: str(list(path.iterdir())))
-        assert json.loads(file.read_text()) == {"ifaceName": pod.host_ifname, "ipv4Nets": [f"{pod.ips[0]}/32"],
-                                                "ipv6Nets": [f"{pod.ips[1]}/128"]}
-        node.felix.kill9()
-        left = path / "k8s default%2Fgone eth0"
-        left.write_text("{}")
-        (path / "other").write_text("not ours")
-        node.start_canal()
-        wait_for(lambda: not left.exists(), 15, "what an earlier run left to go")
-        assert file.exists()
-        node.clear_pods()
-        wait_for(lambda: not file.exists(), 5, "the file to go with its pod")
-        assert (path / "other").exists()
-    finally:
-        node.settings = {}
-        node.restart_felix()
+    node.wait_ready()
+    pod = node.add_felix_pod("one", 5)
+    file = path / "k8s default%2Fone eth0"
+    wait_for(file.exists, 5, lambda: str(list(path.iterdir())))
+    assert json.loads(file.read_text()) == {"ifaceName": pod.host_ifname, "ipv4Nets": [f"{pod.ips[0]}/32"],
+                                            "ipv6Nets": [f"{pod.ips[1]}/128"]}
+    node.felix.kill9()
+    left = path / "k8s default%2Fgone eth0"
+    left.write_text("{}")
+    (path / "other").write_text("not ours")
+    node.start_canal()
+    wait_for(lambda: not left.exists(), 15, "what an earlier run left to go")
+    assert file.exists()
+    node.clear_pods()
+    wait_for(lambda: not file.exists(), 5, "the file to go with its pod")
+    assert (path / "other").exists()
 
 
 SPOOFED = {4: "198.51.100.9", 6: "2001:db8::9"}
@@ -343,27 +359,7 @@ class Spoofer:
         return bool(readable) and bool(ear.recv(8))
 
 
-@pytest.fixture(name="backend", params=["nft", "legacy"])
-def backend_fixture(request, node):
-    """What FelixConfiguration says of it; nft again behind the test."""
-    def switch(backend, other):
-        configure(node, iptablesBackend=backend)
-        wait_for(lambda: node.own_rules(4, backend) and not node.own_rules(4, other), 15, node.felix.tail)
-        node.wait_ready()
-
-    if request.param == "nft":
-        yield {}  # as felix has found it
-    else:
-        switch("legacy", "nft")
-        yield {"iptablesBackend": "legacy"}
-        switch("nft", "legacy")
-        begun = node.log().count(BEGINS)
-        configure(node)  # it begins once more, for "auto"
-        wait_for(lambda: node.log().count(BEGINS) > begun, 15, node.felix.tail)
-        node.wait_ready()
-
-
-def test_25_pods_send_from_what_their_annotation_lists_while_that_is_allowed(node, backend):
+def test_25_pods_send_from_what_their_annotation_lists_while_that_is_allowed(node):
     one, two = node.add_felix_pod("one", 5), node.add_felix_pod("two", 6)
     wait_for(lambda: node.is_programmed(one) and node.is_programmed(two), 10, "both")
     spoofer = Spoofer(one, two)
@@ -381,7 +377,7 @@ def test_25_pods_send_from_what_their_annotation_lists_while_that_is_allowed(nod
     assert not spoofer.passes(4) and not spoofer.passes(6)
     allow("198.51.100.0/24")
     stays(lambda: not spoofer.passes(4), 1, "the annotation alone")
-    configure(node, **backend, workloadSourceSpoofing="Any")
+    configure(node, workloadSourceSpoofing="Any")
     wait_for(lambda: spoofer.passes(4), 10, node.felix.tail)
     assert not spoofer.passes(6) and source_check() == "0"
     allow("2001:db8::/32", "nonsense")
@@ -389,7 +385,7 @@ def test_25_pods_send_from_what_their_annotation_lists_while_that_is_allowed(nod
     assert "allowedSourcePrefixes: 'nonsense'" in node.log()
     allow("0.0.0.0/0")
     wait_for(lambda: spoofer.passes(4), 10, node.felix.tail)
-    configure(node, **backend)
+    configure(node)
     wait_for(lambda: not spoofer.passes(4) and source_check() == default, 10, node.felix.tail)
 
 

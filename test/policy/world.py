@@ -48,11 +48,9 @@ class World(FelixCluster):
     """A FelixCluster with its pods, a prober that listens in all of them, and a memory of what tests wrote."""
 
     def __init__(self, backend="nft", nodes=("n1", "n2"), settings=None, **kwargs):
-        super().__init__([ZoneSpec("a", list(nodes))],
-                         settings={"FELIX_IPTABLESBACKEND": backend,
-                                   # Left to FelixConfiguration, which the environment would hide.
-                                   "FELIX_DEFAULTENDPOINTTOHOSTACTION": None, **(settings or {})}, **kwargs)
-        self.backend = backend
+        super().__init__([ZoneSpec("a", list(nodes))], backend=backend,
+                         # Left to FelixConfiguration, which the environment would hide.
+                         settings={"FELIX_DEFAULTENDPOINTTOHOSTACTION": None, **(settings or {})}, **kwargs)
         self.prober = None
         self.families = itertools.cycle(FAMILIES)
         self.written = {}  # (kind, namespace, name, apiVersion) of what tests made: the object as it is now
