@@ -87,6 +87,12 @@ asks_note_pod(struct asks *asks, const struct pod *was, const struct pod *now)
                       !ip_equal(&was->ip6, &now->ip6)));
 }
 
+bool
+asks_has(const struct asks *asks, const char *ifname)
+{
+    return table_get(asks->by_ifname, ifname) != NULL;
+}
+
 static int
 ask_order(const void *a, const void *b)
 {

@@ -22,6 +22,8 @@ void asks_free(struct asks *asks); /* NULL is fine */
 /* A local pod: 'now' NULL when it goes, 'was' when it comes. True when something changed. 'now' is
  * read until it is noted as 'was'. */
 bool asks_note_pod(struct asks *asks, const struct pod *was, const struct pod *now);
+/* A pod that asks for something has this interface. */
+bool asks_has(const struct asks *asks, const char *ifname);
 /* Calls each(), in an order that does not depend on history. */
 void asks_each(const struct asks *asks, void (*each)(void *owner, const struct pod_ask *ask),
                void *owner);

@@ -98,6 +98,7 @@ felix_on_workload(void *owner, const struct workload *workload)
     endpoints_put(felix->endpoints, workload->ifname, workload->ips, workload->n_ips);
     policies_put_local(felix->policies, workload->ifname, workload->ns, workload->pod,
                        workload->ips, workload->n_ips);
+    felix->asks_dirty |= asks_has(felix->asks, workload->ifname);
 }
 
 void
@@ -107,6 +108,7 @@ felix_on_workload_removed(void *owner, const char *ifname)
 
     endpoints_remove(felix->endpoints, ifname);
     policies_remove_local(felix->policies, ifname);
+    felix->asks_dirty |= asks_has(felix->asks, ifname);
 }
 
 void
@@ -375,6 +377,11 @@ calculate_asks(struct felix *felix)
     }
     endpoints_loosen(felix->endpoints, loose);
     VEC_DONE(&list);
+    if (limits_calculate(felix->limits, felix->asks, policies_addresses, felix->policies)) {
+        size_t n = 0;
+        const struct limit_value *values = limits_values(felix->limits, &n);
+        policies_limits(felix->policies, values, n);
+    }
 }
 
 static uint32_t
@@ -446,6 +453,9 @@ felix_apply_endpoints(struct felix *felix)
         return;
     }
     if (felix->is_in_sync) {
+        if (felix->asks_dirty) {
+            calculate_asks(felix);
+        }
         policies_flush(felix->policies);
     }
     /* Sets before routes: a route without its set member would let nothing out, harmlessly; and a
@@ -562,9 +572,6 @@ felix_flush(void *owner)
     }
     if (felix->rules_dirty) {
         tables_configure(felix);
-    }
-    if (felix->asks_dirty) {
-        calculate_asks(felix);
     }
     felix_apply_endpoints(felix);
     if (links) {

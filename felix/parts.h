@@ -17,6 +17,7 @@
 #include "felix/policies.h"
 #include "felix/rules_config.h"
 #include "felix/asks.h"
+#include "felix/limits.h"
 #include "felix/status_files.h"
 #include "felix/workloads.h"
 #include "lib/feed/feed.h"
@@ -83,6 +84,7 @@ struct felix {
     struct node_state *nodes;
     struct workloads *workloads;
     struct asks *asks;
+    struct limits *limits;
     struct desired_pools pools;
     struct policies *policies;
     struct rules_config *rules; /* what policies renders with */

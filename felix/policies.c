@@ -426,8 +426,8 @@ policies_set_revoking(struct policies *policies, bool is_on)
 /* ---- from outside -----------------------------------------------------------------------------
  */
 
-static const struct prefix *
-addresses_of(void *owner, const char *ifname, size_t *ret_n)
+const struct prefix *
+policies_addresses(void *owner, const char *ifname, size_t *ret_n)
 {
     const struct policies *policies = owner;
     const struct local *local = table_get(policies->locals, ifname);
@@ -457,7 +457,7 @@ policies_new(const struct policies_spec *spec)
     policies->spec = *spec;
     policies->state = policy_state_new(&calculation);
     policies->sets = policy_sets_new(spec->sets, spec->ipv6, spec->max_ipset_size);
-    policies->chains = wanted_chains_new(spec->interface_prefix, addresses_of, policies);
+    policies->chains = wanted_chains_new(spec->interface_prefix, policies_addresses, policies);
     policies->set_ids = set_ids_new();
     policies->host_ends = host_ends_new(spec->netlink, spec->interface_prefix);
     policies->locals = table_new();
@@ -564,6 +564,12 @@ void
 policies_sources(struct policies *policies, const struct pod_source *sources, size_t n)
 {
     wanted_chains_sources(policies->chains, sources, n);
+}
+
+void
+policies_limits(struct policies *policies, const struct limit_value *limits, size_t n)
+{
+    wanted_chains_limits(policies->chains, limits, n);
 }
 
 void

@@ -47,6 +47,9 @@ void policies_note(struct policies *policies, const struct change *change);
 void policies_put_local(struct policies *policies, const char *ifname, const char *ns,
                         const char *pod, const struct prefix *ips, size_t n);
 void policies_remove_local(struct policies *policies, const char *ifname);
+/* Of a local pod, as policies_put_local() was told; NULL: none are known. 'owner' is a struct
+ * policies. */
+const struct prefix *policies_addresses(void *owner, const char *ifname, size_t *ret_n);
 /* All addresses of this node that are not on workload interfaces. */
 void policies_interfaces(struct policies *policies, const struct policy_interface *interfaces,
                          size_t n);
@@ -55,6 +58,8 @@ void policies_interfaces(struct policies *policies, const struct policy_interfac
 void policies_configure(struct policies *policies, const struct static_rules_config *config);
 /* Sources of pods besides their own addresses, all of them. */
 void policies_sources(struct policies *policies, const struct pod_source *sources, size_t n);
+/* The different limits of pods, in order. */
+void policies_limits(struct policies *policies, const struct limit_value *limits, size_t n);
 /* Whether open connections that policy takes away are ended. */
 void policies_set_revoking(struct policies *policies, bool is_on);
 

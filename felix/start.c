@@ -37,6 +37,7 @@ define_sets(struct felix *felix)
         felix->workload_sets[i] =
             sets_define(felix->sets, SET_WORKLOADS, KSET_HASH_NET_IFACE, family, max);
     }
+    felix->limits = limits_new(felix->sets, felix->settings->ipv6, max);
 }
 
 static enum log_level
@@ -269,6 +270,7 @@ felix_free(struct felix *felix)
     node_state_free(felix->nodes);
     workloads_free(felix->workloads);
     asks_free(felix->asks);
+    limits_free(felix->limits);
     endpoints_free(felix->endpoints);
     sets_free(felix->sets);
     kset_close(felix->kset);

@@ -47,6 +47,7 @@ struct wanted_chains {
     size_t n_hosts; /* host endpoints */
     struct piece fixed, host_dispatch, ipvs_dispatch, sources;
     VEC(struct pod_source) pod_sources;
+    VEC(struct limit_value) limits;
     wanted_chains_lookup *lookup;
     void *lookup_owner;
 };
@@ -88,6 +89,7 @@ wanted_chains_free(struct wanted_chains *chains)
         VEC_DONE(&chains->ipvs_dispatch.written);
         VEC_DONE(&chains->sources.written);
         VEC_DONE(&chains->pod_sources);
+        VEC_DONE(&chains->limits);
         free(chains);
     }
 }
@@ -203,6 +205,16 @@ wanted_chains_sources(struct wanted_chains *chains, const struct pod_source *sou
         VEC_PUSH(&chains->pod_sources, sources[i]);
     }
     make_dirty(chains, &chains->sources);
+}
+
+void
+wanted_chains_limits(struct wanted_chains *chains, const struct limit_value *limits, size_t n)
+{
+    chains->limits.n = 0;
+    for (size_t i = 0; i < n; i++) {
+        VEC_PUSH(&chains->limits, limits[i]);
+    }
+    make_dirty(chains, &chains->fixed);
 }
 
 /* ---- rendering --------------------------------------------------------------------------------
@@ -440,6 +452,8 @@ wanted_chains_want(struct wanted_chains *chains, struct iptables *const tables[2
     }
     struct rendering rendering = {chains, *chains->config, *chains->config->policy};
     rendering.policy.has_host_endpoints = chains->n_hosts > 0;
+    rendering.policy.limits = chains->limits.items;
+    rendering.policy.n_limits = chains->limits.n;
     rendering.config.policy = &rendering.policy;
     ruleset_init(&dispatch);
     dispatch_changes(chains->dispatch, &dispatch, on_dispatch_gone, &gone);

@@ -4,6 +4,7 @@
 
 #include "felix/dataplane/iptables.h"
 #include "felix/policy.h"
+#include "felix/rules/limit_rules.h"
 #include "felix/rules/static_rules.h"
 
 struct wanted_chains;
@@ -27,6 +28,8 @@ void wanted_chains_addresses_changed(struct wanted_chains *chains);
 /* All of them; see source_rules(). */
 void wanted_chains_sources(struct wanted_chains *chains, const struct pod_source *sources,
                            size_t n);
+/* All different ones that pods ask for, in order; see limit_rules.h. */
+void wanted_chains_limits(struct wanted_chains *chains, const struct limit_value *limits, size_t n);
 /* Everything is rendered again; 'config' is borrowed until the next call. */
 void wanted_chains_configure(struct wanted_chains *chains,
                              const struct static_rules_config *config);

@@ -18,6 +18,7 @@
 
 #include "felix/rules/dispatch.h"
 #include "felix/rules/ipvs_rules.h"
+#include "felix/rules/limit_rules.h"
 #include "felix/rules/render.h"
 #include "lib/base/alloc.h"
 
@@ -291,6 +292,7 @@ forward_rules(const struct policy_rules_config *config, struct chain *chain)
         str_addf(&ipip, "%s -p 4", from);
         rule_add(chain, str_text(&ipip), " -j DROP");
     }
+    limit_rules_refuse(config, chain);
     if (config->has_host_endpoints) {
         host_rules_established(config, chain, "");
         /* The bit of what raw and mangle accepted is still needed. */
@@ -327,6 +329,7 @@ workload_to_host(const struct policy_rules_config *config, uint8_t family, struc
     for (size_t i = 0; i < ARRAY_LEN(discovery) && family == 6; i++) {
         chain_add(chain, "-p 58 -m icmp6 --icmpv6-type %d -j ACCEPT", discovery[i]);
     }
+    limit_rules_refuse(config, chain);
     host_rules_established(config, chain, "");
     ipvs_rules_workload_to_host(config, family, chain);
     chain_add(chain, "-j " DISPATCH_FROM);

@@ -69,6 +69,8 @@ struct failsafe_port {
     struct prefix net;
 };
 
+struct limit_value;
+
 /* Borrowed values: they live as long as the config is in use. */
 struct policy_rules_config {
     const char *workload_prefix; /* "cali" */
@@ -95,6 +97,8 @@ struct policy_rules_config {
     bool has_ipvs;                 /* kube-proxy in IPVS mode is on the node */
     const char *node_ports;        /* "30000:32767,…": where IPVS may have some; NULL: nowhere */
     bool has_host_endpoints;       /* else nothing looks at the host's own traffic */
+    const struct limit_value *limits; /* that pods ask for, see felix/rules/limit_rules.h */
+    size_t n_limits;
     const struct failsafe_port *failsafe_in, *failsafe_out;
     size_t n_failsafe_in, n_failsafe_out;
 };

@@ -10,6 +10,7 @@
 #include "felix/rules/static_rules.h"
 
 #include "felix/rules/host_rules.h"
+#include "felix/rules/limit_rules.h"
 #include "felix/rules/names.h"
 #include "lib/base/str.h"
 
@@ -189,6 +190,7 @@ static_rules(const struct static_rules_config *config, uint8_t family, struct ru
     node_traffic(config, family, set);
     if (config->policy) {
         policy_rules_static(config->policy, family, set);
+        limit_rules(config->policy, family, set);
     } else {
         forward(config, family, set);
     }

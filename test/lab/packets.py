@@ -32,6 +32,7 @@ class Packet:
     payload: bytes
     inner: "Packet" = None
     outgoing: bool = False
+    dscp: int = 0
 
     @property
     def overhead(self):
@@ -44,12 +45,12 @@ def parse_ip(data):
         header = (data[0] & 15) * 4
         length, = struct.unpack_from("!H", data, 2)
         packet = Packet(socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20]), data[9],
-                        length, data[header:length])
+                        length, data[header:length], dscp=data[1] >> 2)
     elif len(data) >= 40 and data[0] >> 4 == 6:
         length, = struct.unpack_from("!H", data, 4)
         packet = Packet(socket.inet_ntop(socket.AF_INET6, data[8:24]),
                         socket.inet_ntop(socket.AF_INET6, data[24:40]), data[6],
-                        40 + length, data[40:40 + length])
+                        40 + length, data[40:40 + length], dscp=((data[0] & 15) << 2) | (data[1] >> 6))
     else:
         return None
     if packet.protocol == PROTO_IPIP:
