@@ -9,6 +9,13 @@
 
 typedef VEC(struct prefix) prefix_vec;
 
+/* What is sent to 'ip' is for the pod of this node behind the interface. */
+struct floating_address {
+    struct ip ip;
+    char ifname[16];
+};
+typedef VEC(struct floating_address) floating_vec;
+
 struct desired_pools {
     prefix_vec all;           /* of both families, disabled ones too */
     prefix_vec masquerade;    /* those with natOutgoing */

@@ -37,6 +37,7 @@ note_pod(struct felix *felix, const struct change *change)
     bool is_local = now && pod_is_local_endpoint(now, felix->node_name);
 
     people_note_pod(felix->people, change);
+    felix->floating_dirty |= floating_note_pod(felix->floating, was, now);
     if (was_local || is_local) {
         workloads_note_pod(felix->workloads, was_local ? was : now, is_local ? now : NULL);
         felix->asks_dirty |=
@@ -52,6 +53,7 @@ note_node(struct felix *felix, const struct change *change)
     node_state_note(felix->nodes, change);
     felix->pools_dirty |= is_own;
     felix->node_dirty |= is_own;
+    felix->floating_dirty |= floating_is_asked_for(felix->floating);
 }
 
 void
@@ -85,6 +87,7 @@ felix_on_in_sync(void *owner)
              store_count(felix->store, KIND_IPPOOL));
     felix->is_in_sync = true;
     felix->pools_dirty = felix->node_dirty = felix->configuration_dirty = true;
+    felix->floating_dirty = true;
     sets_only_add(felix->sets, false);
     sets_resync(felix->sets);
     kick(&felix->flush);
@@ -275,6 +278,7 @@ calculate_settings(struct felix *felix)
     }
     felix->rules_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
     felix->asks_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
+    felix->floating_dirty |= (news.effects & FELIX_CHANGES_RULES) != 0;
     felix->pools_dirty |= (news.effects & (FELIX_CHANGES_SETS | FELIX_CHANGES_NODE)) != 0;
     if (news.effects & FELIX_CHANGES_SETS) {
         felix_want_external_nodes(felix, felix->settings->external_nodes);
@@ -404,6 +408,7 @@ calculate_node(struct felix *felix)
     struct ip tunnel = felix->pools.has_tunnel ? felix->pools.tunnel_address : (struct ip){0};
 
     felix_calculate_interfaces(felix);
+    felix->floating_dirty |= floating_is_asked_for(felix->floating); /* it may be the node's now */
     identity_update(felix->identity, felix->netlink, node, felix->nodes, &tunnel);
     uint32_t mtu = link_mtu(felix, identity_state(felix->identity)->index4);
     if (mtu > 0) {
@@ -572,6 +577,10 @@ felix_flush(void *owner)
     }
     if (felix->rules_dirty) {
         tables_configure(felix);
+        felix->floating_dirty |= floating_is_asked_for(felix->floating);
+    }
+    if (felix->floating_dirty) {
+        addresses_float(felix);
     }
     felix_apply_endpoints(felix);
     if (links) {

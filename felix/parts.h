@@ -11,6 +11,7 @@
 #include "felix/dataplane/tunnel.h"
 #include "felix/desired.h"
 #include "felix/felix.h"
+#include "felix/floating.h"
 #include "felix/node/bgp_health.h"
 #include "felix/node/condition.h"
 #include "felix/node/identity.h"
@@ -85,6 +86,7 @@ struct felix {
     struct workloads *workloads;
     struct asks *asks;
     struct limits *limits;
+    struct floating *floating;
     struct desired_pools pools;
     struct policies *policies;
     struct rules_config *rules; /* what policies renders with */
@@ -94,6 +96,7 @@ struct felix {
     bool configuration_dirty;
     bool pools_dirty;
     bool asks_dirty;
+    bool floating_dirty;
     bool node_dirty; /* links or addresses of the node may have changed */
 
     /* apply */
@@ -166,6 +169,14 @@ void felix_want_prefixes(struct set *set, const prefix_vec *prefixes, uint8_t fa
 
 /* interfaces.c */
 void felix_calculate_interfaces(struct felix *felix);
+
+/* addresses.c */
+/* Name of the node that has the address, NULL: none. */
+const char *addresses_node(const struct felix *felix, const struct ip *ip);
+/* In a range that the BGPConfiguration names. */
+bool addresses_is_service(const struct felix *felix, const struct ip *ip);
+/* Wants rules and routes of the floating addresses of this node's pods. */
+void addresses_float(struct felix *felix);
 
 /* tables.c */
 void tables_detect(struct felix *felix); /* the backend; everything follows by itself */

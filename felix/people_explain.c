@@ -6,7 +6,6 @@
 #include "felix/people.h"
 #include "felix/server/explain.h"
 #include "lib/base/alloc.h"
-#include "lib/model/node.h"
 
 #define CODE_NOT_THERE 100
 #define CODE_NOT_YET PROTO_CODE_AGAIN
@@ -97,33 +96,6 @@ find_by_name(struct search *search, struct err *err)
 /* ---- an address
  * ------------------------------------------------------------------------------- */
 
-static const char *
-node_with(const struct felix *felix, const struct ip *ip)
-{
-    for (size_t i = 0; i < store_count(felix->store, KIND_NODE); i++) {
-        const struct node *node = store_at(felix->store, KIND_NODE, i);
-        if (ip_equal(&node->internal_ip4, ip) || ip_equal(&node->internal_ip6, ip) ||
-            ip_equal(&node->bgp_ip4.ip, ip) || ip_equal(&node->bgp_ip6.ip, ip) ||
-            ip_equal(&node->ipip_tunnel_ip, ip)) {
-            return node->name;
-        }
-    }
-    return NULL;
-}
-
-static bool
-is_service(const struct felix *felix, const struct ip *ip)
-{
-    const struct policy_rules_config *config = &felix->rules->policy;
-
-    for (size_t i = 0; i < config->n_service_nets; i++) {
-        if (prefix_contains_ip(&config->service_nets[i], ip)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void
 find_by_address(struct search *search)
 {
@@ -151,10 +123,10 @@ find_by_address(struct search *search)
         end->pod = search->name.text;
         return;
     }
-    end->node = node_with(felix, ip);
-    end->where = end->node               ? EXPLAIN_OTHER_HOST
-                 : is_service(felix, ip) ? EXPLAIN_SERVICE
-                                         : EXPLAIN_OUTSIDE;
+    end->node = addresses_node(felix, ip);
+    end->where = end->node                         ? EXPLAIN_OTHER_HOST
+                 : addresses_is_service(felix, ip) ? EXPLAIN_SERVICE
+                                                   : EXPLAIN_OUTSIDE;
 }
 
 /* ---- both

@@ -573,6 +573,12 @@ policies_limits(struct policies *policies, const struct limit_value *limits, siz
 }
 
 void
+policies_floating(struct policies *policies, const floating_vec *addresses)
+{
+    wanted_chains_floating(policies->chains, addresses);
+}
+
+void
 policies_flush(struct policies *policies)
 {
     policy_state_flush(policies->state);

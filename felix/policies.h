@@ -14,6 +14,7 @@
 #include "felix/dataplane/iptables.h"
 #include "felix/dataplane/revoke.h"
 #include "felix/dataplane/sets.h"
+#include "felix/desired.h"
 #include "felix/evaluate/flow.h"
 #include "felix/rules/static_rules.h"
 #include "felix/server/in_force.h"
@@ -60,6 +61,8 @@ void policies_configure(struct policies *policies, const struct static_rules_con
 void policies_sources(struct policies *policies, const struct pod_source *sources, size_t n);
 /* The different limits of pods, in order. */
 void policies_limits(struct policies *policies, const struct limit_value *limits, size_t n);
+/* Floating addresses of pods of this node, all of them. */
+void policies_floating(struct policies *policies, const floating_vec *addresses);
 /* Whether open connections that policy takes away are ended. */
 void policies_set_revoking(struct policies *policies, bool is_on);
 

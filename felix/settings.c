@@ -189,6 +189,7 @@ static const char *const exclusions[] = {"IPPoolsOnly", "IPPoolsAndHostIPs", NUL
 static const char *const ipip[] = {"auto", "true", "false", NULL};
 static const char *const cluster_routes[] = {"Disabled", NULL};
 static const char *const spoofing[] = {"Disabled", "Any", NULL};
+static const char *const floating[] = {"Disabled", "Enabled", NULL};
 static const char *const networking[] = {"bird", "none", NULL};
 static const char *const formats[] = {"text", "json", NULL};
 
@@ -549,6 +550,15 @@ static const struct setting rows[] = {
      .effect = FELIX_CHANGES_RULES,
      .help = "Any: pods may send from networks that their annotation "
              "cni.projectcalico.org/allowedSourcePrefixes lists, whoever else has them."},
+    {.name = "FloatingIPs",
+     .env = "FELIX_FLOATINGIPS",
+     .type = SETTING_CHOICE,
+     AT(floating_ips),
+     .initial = "Disabled",
+     .choices = floating,
+     .effect = FELIX_CHANGES_RULES,
+     .help = "Enabled: pods are reached under addresses that their annotation "
+             "cni.projectcalico.org/floatingIPs lists, too."},
     {.name = "AllowIPIPPacketsFromWorkloads",
      .env = "FELIX_ALLOWIPIPPACKETSFROMWORKLOADS",
      .type = SETTING_BOOL,

@@ -71,6 +71,7 @@ struct felix_settings {
     uint32_t log_burst;
     char *failsafe_in, *failsafe_out; /* for failsafe_ports_parse() */
     unsigned source_spoofing;         /* 0 off, 1 any */
+    unsigned floating_ips;            /* 0 off, 1 on */
     bool keeps_invalid;
     unsigned service_loop; /* 0 drop, 1 reject, 2 nothing is done */
     bool allows_ipip_from_pods, allows_vxlan_from_pods;

@@ -87,7 +87,8 @@ open_kernel(struct felix *felix, struct err *err)
     const struct endpoints_spec spec = {.netlink = felix->netlink,
                                         .workloads4 = felix->workload_sets[0],
                                         .workloads6 = felix->workload_sets[1],
-                                        .route_protocol = (uint8_t)felix->settings->route_protocol};
+                                        .route_protocol = (uint8_t)felix->settings->route_protocol,
+                                        .awaits_floating = felix->settings->floating_ips == 1};
     felix->endpoints = endpoints_new(&spec);
     felix_configure_routes(felix);
     const struct policies_spec policies = {.loop = felix->loop,
@@ -221,6 +222,7 @@ felix_new(uv_loop_t *loop, struct configuration *configuration, struct felix **r
     }
     felix->nodes = node_state_new(felix->node_name);
     felix->asks = asks_new(felix->prefixes.items[0]);
+    felix->floating = floating_new(felix->prefixes.items[0], felix->node_name);
     felix->people = people_new(felix);
     if (!open_kernel(felix, err) || !open_node(felix, err) || !open_files(felix, err)) {
         return false;
@@ -271,6 +273,7 @@ felix_free(struct felix *felix)
     workloads_free(felix->workloads);
     asks_free(felix->asks);
     limits_free(felix->limits);
+    floating_free(felix->floating);
     endpoints_free(felix->endpoints);
     sets_free(felix->sets);
     kset_close(felix->kset);

@@ -22,6 +22,7 @@ enum piece_kind {
     PIECE_STATIC,        /* what depends on settings only */
     PIECE_HOST_DISPATCH, /* of the host's own interfaces, written whole */
     PIECE_SOURCES,       /* of pods besides their own addresses, written whole */
+    PIECE_FLOATING,      /* addresses of pods, written whole */
     PIECE_IPVS_DISPATCH, /* of pods by their addresses, written whole */
 };
 
@@ -45,9 +46,10 @@ struct wanted_chains {
     VEC(struct piece *) dirty;
     struct dispatch *dispatch;
     size_t n_hosts; /* host endpoints */
-    struct piece fixed, host_dispatch, ipvs_dispatch, sources;
+    struct piece fixed, host_dispatch, ipvs_dispatch, sources, floating;
     VEC(struct pod_source) pod_sources;
     VEC(struct limit_value) limits;
+    floating_vec floating_addresses;
     wanted_chains_lookup *lookup;
     void *lookup_owner;
 };
@@ -63,6 +65,7 @@ wanted_chains_new(const char *workload_prefix, wanted_chains_lookup *lookup, voi
     chains->host_dispatch.kind = PIECE_HOST_DISPATCH;
     chains->ipvs_dispatch.kind = PIECE_IPVS_DISPATCH;
     chains->sources.kind = PIECE_SOURCES;
+    chains->floating.kind = PIECE_FLOATING;
     chains->lookup = lookup;
     chains->lookup_owner = owner;
     return chains;
@@ -88,8 +91,10 @@ wanted_chains_free(struct wanted_chains *chains)
         VEC_DONE(&chains->host_dispatch.written);
         VEC_DONE(&chains->ipvs_dispatch.written);
         VEC_DONE(&chains->sources.written);
+        VEC_DONE(&chains->floating.written);
         VEC_DONE(&chains->pod_sources);
         VEC_DONE(&chains->limits);
+        VEC_DONE(&chains->floating_addresses);
         free(chains);
     }
 }
@@ -182,6 +187,9 @@ wanted_chains_addresses_changed(struct wanted_chains *chains)
     if (chains->config && chains->config->policy->has_ipvs) {
         make_dirty(chains, &chains->ipvs_dispatch);
     }
+    if (chains->floating_addresses.n > 0) {
+        make_dirty(chains, &chains->floating);
+    }
 }
 
 void
@@ -195,6 +203,7 @@ wanted_chains_configure(struct wanted_chains *chains, const struct static_rules_
     make_dirty(chains, &chains->host_dispatch);
     make_dirty(chains, &chains->ipvs_dispatch);
     make_dirty(chains, &chains->sources);
+    make_dirty(chains, &chains->floating);
 }
 
 void
@@ -215,6 +224,23 @@ wanted_chains_limits(struct wanted_chains *chains, const struct limit_value *lim
         VEC_PUSH(&chains->limits, limits[i]);
     }
     make_dirty(chains, &chains->fixed);
+}
+
+/* The hooks are there only while they lead somewhere. */
+void
+wanted_chains_floating(struct wanted_chains *chains, const floating_vec *addresses)
+{
+    if (addresses->n == 0 && chains->floating_addresses.n == 0) {
+        return;
+    }
+    if ((addresses->n > 0) != (chains->floating_addresses.n > 0)) {
+        make_dirty(chains, &chains->fixed);
+    }
+    chains->floating_addresses.n = 0;
+    VEC_FOREACH (addresses, address) {
+        VEC_PUSH(&chains->floating_addresses, *address);
+    }
+    make_dirty(chains, &chains->floating);
 }
 
 /* ---- rendering --------------------------------------------------------------------------------
@@ -284,6 +310,28 @@ render_ipvs_dispatch(const struct rendering *rendering, uint8_t family, struct r
     VEC_DONE(&pods);
 }
 
+/* Without an address of its own a pod has none that leads to it. */
+static void
+render_floating(const struct wanted_chains *chains, uint8_t family, struct ruleset *set)
+{
+    VEC(struct floating_pair) pairs = VEC_INIT;
+
+    VEC_FOREACH (&chains->floating_addresses, address) {
+        size_t n = 0;
+        const struct prefix *own = chains->lookup(chains->lookup_owner, address->ifname, &n);
+        for (size_t i = 0; i < n; i++) {
+            if (own[i].ip.family == address->ip.family) {
+                VEC_PUSH(&pairs, (struct floating_pair){address->ip, own[i].ip});
+                break;
+            }
+        }
+    }
+    if (chains->floating_addresses.n > 0) {
+        floating_rules(family, pairs.items, pairs.n, set);
+    }
+    VEC_DONE(&pairs);
+}
+
 static void
 render_piece(const struct rendering *rendering, uint8_t family, const struct piece *piece,
              struct ruleset *set)
@@ -310,6 +358,9 @@ render_piece(const struct rendering *rendering, uint8_t family, const struct pie
     case PIECE_SOURCES:
         source_rules(&rendering->policy, family, rendering->chains->pod_sources.items,
                      rendering->chains->pod_sources.n, set);
+        break;
+    case PIECE_FLOATING:
+        render_floating(rendering->chains, family, set);
         break;
     case PIECE_HOST_DISPATCH:
         render_host_dispatch(rendering, set);
@@ -455,6 +506,7 @@ wanted_chains_want(struct wanted_chains *chains, struct iptables *const tables[2
     rendering.policy.limits = chains->limits.items;
     rendering.policy.n_limits = chains->limits.n;
     rendering.config.policy = &rendering.policy;
+    rendering.config.has_floating = chains->floating_addresses.n > 0;
     ruleset_init(&dispatch);
     dispatch_changes(chains->dispatch, &dispatch, on_dispatch_gone, &gone);
     for (size_t i = N_FAMILIES; i-- > 0;) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "felix/dataplane/iptables.h"
+#include "felix/desired.h"
 #include "felix/policy.h"
 #include "felix/rules/limit_rules.h"
 #include "felix/rules/static_rules.h"
@@ -30,6 +31,8 @@ void wanted_chains_sources(struct wanted_chains *chains, const struct pod_source
                            size_t n);
 /* All different ones that pods ask for, in order; see limit_rules.h. */
 void wanted_chains_limits(struct wanted_chains *chains, const struct limit_value *limits, size_t n);
+/* All of them; see floating_rules(). A pod's own address is what lookup() answers first. */
+void wanted_chains_floating(struct wanted_chains *chains, const floating_vec *addresses);
 /* Everything is rendered again; 'config' is borrowed until the next call. */
 void wanted_chains_configure(struct wanted_chains *chains,
                              const struct static_rules_config *config);

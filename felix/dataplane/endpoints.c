@@ -23,6 +23,7 @@ struct endpoint {
     struct prefix *ips; /* room for all that it was put with */
     size_t n_ips;
     VEC(struct taken) taken; /* the rest of those */
+    prefix_vec floating;     /* routed as well */
     int index;               /* 0: there is no such link now */
     bool is_dirty;
     bool is_programmed; /* routes and settings */
@@ -33,8 +34,9 @@ struct endpoints {
     struct endpoints_spec spec;
     struct table *by_name;
     struct table *loose; /* see endpoints_loosen(); NULL: none yet */
-    route_vec stale;     /* to delete */
-    route_vec older;     /* to pods, of another metric: to delete when the newer ones are there */
+    floating_vec floating;
+    route_vec stale; /* to delete */
+    route_vec older; /* to pods, of another metric: to delete when the newer ones are there */
     bool any_dirty;
     bool is_source_refused; /* by the kernel: routes go without it until it is configured anew */
     uint64_t n_repaired;
@@ -58,6 +60,7 @@ endpoint_free(void *value)
 
     free(endpoint->ips);
     VEC_DONE(&endpoint->taken);
+    VEC_DONE(&endpoint->floating);
     free(endpoint);
 }
 
@@ -67,6 +70,7 @@ endpoints_free(struct endpoints *endpoints)
     if (endpoints) {
         table_free(endpoints->by_name, endpoint_free);
         table_free(endpoints->loose, NULL);
+        VEC_DONE(&endpoints->floating);
         VEC_DONE(&endpoints->stale);
         VEC_DONE(&endpoints->older);
         free(endpoints);
@@ -99,6 +103,14 @@ has_ip(const struct prefix *ips, size_t n, const struct prefix *ip)
     return false;
 }
 
+/* A route to it belongs on the endpoint's link. */
+static bool
+is_routed(const struct endpoint *endpoint, const struct prefix *ip)
+{
+    return has_ip(endpoint->ips, endpoint->n_ips, ip) ||
+           has_ip(endpoint->floating.items, endpoint->floating.n, ip);
+}
+
 static uint32_t
 metric_of(const struct endpoints *endpoints, uint8_t family)
 {
@@ -124,6 +136,17 @@ route_to(const struct endpoints *endpoints, const struct endpoint *endpoint,
 }
 
 static void
+drop_route(struct endpoints *endpoints, const struct endpoint *endpoint, const struct prefix *ip)
+{
+    if (endpoint->index > 0 && !endpoints->spec.routes.are_left) {
+        struct route route = route_to(endpoints, endpoint, ip);
+        route.source = (struct ip){0}; /* whatever it was when it was written */
+        route.metric = 0;              /* likewise */
+        VEC_PUSH(&endpoints->stale, route);
+    }
+}
+
+static void
 drop_ip(struct endpoints *endpoints, const struct endpoint *endpoint, const struct prefix *ip)
 {
     struct set *set = set_of(endpoints, ip);
@@ -132,12 +155,7 @@ drop_ip(struct endpoints *endpoints, const struct endpoint *endpoint, const stru
     if (set) {
         set_unwant(set, &member);
     }
-    if (endpoint->index > 0 && !endpoints->spec.routes.are_left) {
-        struct route route = route_to(endpoints, endpoint, ip);
-        route.source = (struct ip){0}; /* whatever it was when it was written */
-        route.metric = 0;              /* likewise */
-        VEC_PUSH(&endpoints->stale, route);
-    }
+    drop_route(endpoints, endpoint, ip);
 }
 
 static void
@@ -228,6 +246,53 @@ take_from_others(struct endpoints *endpoints, const char *ifname, const struct p
     }
 }
 
+/* ---- floating addresses
+ * ---------------------------------------------------------------------------------- */
+
+static void
+float_one(struct endpoints *endpoints, struct endpoint *endpoint)
+{
+    prefix_vec before = endpoint->floating;
+
+    endpoint->floating = (prefix_vec){0};
+    VEC_FOREACH (&endpoints->floating, address) {
+        if (strcmp(address->ifname, endpoint->ifname) == 0) {
+            VEC_PUSH(&endpoint->floating, prefix_of_ip(&address->ip));
+        }
+    }
+    VEC_FOREACH (&before, ip) {
+        if (!is_routed(endpoint, ip)) {
+            drop_route(endpoints, endpoint, ip);
+        }
+    }
+    if (!prefixes_equal(before.items, before.n, endpoint->floating.items, endpoint->floating.n)) {
+        make_dirty(endpoints, endpoint);
+    }
+    VEC_DONE(&before);
+}
+
+bool
+endpoints_float(struct endpoints *endpoints, const floating_vec *addresses)
+{
+    bool was_awaited = endpoints->spec.awaits_floating;
+
+    endpoints->spec.awaits_floating = false;
+    if (addresses->n == 0 && endpoints->floating.n == 0) {
+        return was_awaited;
+    }
+    endpoints->floating.n = 0;
+    VEC_FOREACH (addresses, address) {
+        VEC_PUSH(&endpoints->floating, *address);
+    }
+    TABLE_FOREACH (endpoints->by_name, entry) {
+        float_one(endpoints, table_value(entry));
+    }
+    return was_awaited;
+}
+
+/* ---- endpoints
+ * ------------------------------------------------------------------------------------------- */
+
 void
 endpoints_put(struct endpoints *endpoints, const char *ifname, const struct prefix *ips, size_t n)
 {
@@ -237,6 +302,7 @@ endpoints_put(struct endpoints *endpoints, const char *ifname, const struct pref
         endpoint = NEW(struct endpoint);
         snprintf(endpoint->ifname, sizeof endpoint->ifname, "%s", ifname);
         endpoint->is_loose = endpoints->loose && table_get(endpoints->loose, ifname);
+        float_one(endpoints, endpoint);
         table_put(endpoints->by_name, ifname, endpoint);
     }
     if (endpoint->index == 0) {
@@ -272,6 +338,9 @@ endpoints_remove(struct endpoints *endpoints, const char *ifname)
     for (size_t i = 0; i < endpoint->n_ips; i++) {
         drop_ip(endpoints, endpoint, &endpoint->ips[i]);
         give_back(endpoints, endpoint->ips[i]);
+    }
+    VEC_FOREACH (&endpoint->floating, ip) {
+        drop_route(endpoints, endpoint, ip);
     }
     endpoint_free(endpoint);
 }
@@ -326,8 +395,8 @@ endpoints_on_route_gone(struct endpoints *endpoints, const struct route *route)
     }
     TABLE_FOREACH (endpoints->by_name, entry) {
         struct endpoint *endpoint = table_value(entry);
-        if (endpoint->index == route->index &&
-            has_ip(endpoint->ips, endpoint->n_ips, &route->dst) && endpoint->is_programmed) {
+        if (endpoint->index == route->index && is_routed(endpoint, &route->dst) &&
+            endpoint->is_programmed) {
             endpoints->n_repaired++;
             make_dirty(endpoints, endpoint);
         }
@@ -377,6 +446,19 @@ write_route(struct endpoints *endpoints, struct route *route, struct err *err)
 }
 
 static bool
+write_routes(struct endpoints *endpoints, const struct endpoint *endpoint, const struct prefix *ips,
+             size_t n, struct err *err)
+{
+    for (size_t i = 0; i < n && !endpoints->spec.routes.are_left; i++) {
+        struct route route = route_to(endpoints, endpoint, &ips[i]);
+        if (set_of(endpoints, &ips[i]) && !write_route(endpoints, &route, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
 program(struct endpoints *endpoints, struct endpoint *endpoint, struct err *err)
 {
     bool changed = false;
@@ -391,14 +473,9 @@ program(struct endpoints *endpoints, struct endpoint *endpoint, struct err *err)
         return err_wrap(err, "interface %s", endpoint->ifname);
     }
     endpoint->was_loose = endpoint->is_loose;
-    for (size_t i = 0; i < endpoint->n_ips && !endpoints->spec.routes.are_left; i++) {
-        struct route route = route_to(endpoints, endpoint, &endpoint->ips[i]);
-        if (!set_of(endpoints, &endpoint->ips[i])) {
-            continue;
-        }
-        if (!write_route(endpoints, &route, err)) {
-            return err_wrap(err, "interface %s", endpoint->ifname);
-        }
+    if (!write_routes(endpoints, endpoint, endpoint->ips, endpoint->n_ips, err) ||
+        !write_routes(endpoints, endpoint, endpoint->floating.items, endpoint->floating.n, err)) {
+        return err_wrap(err, "interface %s", endpoint->ifname);
     }
     endpoint->is_programmed = true;
     return true;
@@ -476,8 +553,10 @@ mark_missing(struct endpoints *endpoints, struct endpoint *endpoint, uint8_t fam
 {
     char key[ROUTE_KEY_MAX];
 
-    for (size_t i = 0; i < endpoint->n_ips; i++) {
-        const struct prefix *ip = &endpoint->ips[i];
+    for (size_t i = 0; i < endpoint->n_ips + endpoint->floating.n; i++) {
+        const struct prefix *ip = i < endpoint->n_ips
+                                      ? &endpoint->ips[i]
+                                      : &endpoint->floating.items[i - endpoint->n_ips];
         if (ip->ip.family == family && !table_get(present, route_key(endpoint->index, ip, key))) {
             endpoints->n_repaired += endpoint->is_programmed;
             make_dirty(endpoints, endpoint);
@@ -495,8 +574,10 @@ mark_stale(struct endpoints *endpoints, const struct endpoint *endpoint, const r
             (!is_ours && !endpoints->spec.routes.removes_foreign)) {
             continue;
         }
-        if (!has_ip(endpoint->ips, endpoint->n_ips, &route->dst)) {
-            VEC_PUSH(&endpoints->stale, *route);
+        if (!is_routed(endpoint, &route->dst)) {
+            if (!is_ours || !endpoints->spec.awaits_floating) {
+                VEC_PUSH(&endpoints->stale, *route);
+            }
         } else if (is_ours && route->metric != metric_of(endpoints, route->dst.ip.family)) {
             VEC_PUSH(&endpoints->older, *route);
         }

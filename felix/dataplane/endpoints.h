@@ -5,6 +5,7 @@
 #pragma once
 
 #include "felix/dataplane/sets.h"
+#include "felix/desired.h"
 #include "lib/netlink/netlink.h"
 
 struct endpoints;
@@ -24,6 +25,7 @@ struct endpoints_spec {
     struct set *workloads6;  /* NULL: no IPv6 */
     uint8_t route_protocol;  /* DeviceRouteProtocol */
     struct endpoint_routes routes;
+    bool awaits_floating; /* routes may be there that only endpoints_float() will explain */
 };
 
 struct endpoints *endpoints_new(const struct endpoints_spec *spec);
@@ -40,6 +42,9 @@ void endpoints_remove(struct endpoints *endpoints, const char *ifname);
 /* On these interfaces (the keys; the table becomes ours) the kernel does not look at the way back
  * to a packet's source, of which the rules say what it may be. */
 void endpoints_loosen(struct endpoints *endpoints, struct table *ifnames);
+/* All floating addresses: each has a route as the pod's own have, so that BIRD announces it, but is
+ * in no set. Those that are not named again lose it. True when that ends spec.awaits_floating. */
+bool endpoints_float(struct endpoints *endpoints, const floating_vec *addresses);
 size_t endpoints_count(const struct endpoints *endpoints);
 
 /* Notifications. */

@@ -6,6 +6,7 @@
  *   filter FORWARD ── protocol 4 from a workload ─► drop: NAT would give it a node's address, and
  *                                                   the next node would believe it
  *          (end of FORWARD) from or to workload ──► accept, so that a DROP policy does not hurt
+ *   nat PREROUTING, OUTPUT ─ to a floating address ► the pod's own
  *   nat POSTROUTING ─ pool with natOutgoing to outside all pools ─► masquerade */
 #include "felix/rules/static_rules.h"
 
@@ -15,6 +16,8 @@
 #include "lib/base/str.h"
 
 #define SOURCES_CHAIN "cali-rpf-skip"
+#define FLOATING_TO_CHAIN "cali-fip-dnat"
+#define FLOATING_ITSELF_CHAIN "cali-fip-snat"
 
 static void
 anti_spoofing(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
@@ -164,6 +167,45 @@ nat_outgoing(const struct static_rules_config *config, uint8_t family, struct ch
     chain_add(chain, "%s%s", str_text(&match) + 1, str_text(&plain));
 }
 
+/* No hook without need: packets of everybody would be led through it. */
+static void
+floating_hooks(const struct static_rules_config *config, struct ruleset *set)
+{
+    const struct hook hooks[] = {{"nat", "PREROUTING", "cali-PREROUTING", config->is_append_mode},
+                                 {"nat", "OUTPUT", "cali-OUTPUT", config->is_append_mode}};
+
+    for (size_t i = 0; i < ARRAY_LEN(hooks) && config->has_floating; i++) {
+        chain_add(ruleset_chain(set, "nat", hooks[i].target), "-j " FLOATING_TO_CHAIN);
+        ruleset_hook(set, &hooks[i]);
+    }
+}
+
+void
+floating_rules(uint8_t family, const struct floating_pair *pairs, size_t n, struct ruleset *set)
+{
+    struct chain *chain = ruleset_chain(set, "nat", FLOATING_TO_CHAIN);
+    char external[IP_TEXT_MAX], internal[IP_TEXT_MAX];
+    char host[PREFIX_TEXT_MAX];
+
+    for (size_t i = 0; i < n; i++) {
+        const struct prefix prefix = prefix_of_ip(&pairs[i].external);
+        if (pairs[i].external.family == family) {
+            chain_add(chain, "-d %s -j DNAT --to-destination %s", prefix_format(&prefix, host),
+                      ip_format(&pairs[i].internal, internal));
+        }
+    }
+    /* A pod that calls itself has to be answered under the address it called. */
+    chain = ruleset_chain(set, "nat", FLOATING_ITSELF_CHAIN);
+    for (size_t i = 0; i < n; i++) {
+        const struct prefix prefix = prefix_of_ip(&pairs[i].internal);
+        if (pairs[i].external.family == family) {
+            prefix_format(&prefix, host);
+            chain_add(chain, "-s %s -d %s -j SNAT --to-source %s", host, host,
+                      ip_format(&pairs[i].external, external));
+        }
+    }
+}
+
 static void
 nat(const struct static_rules_config *config, uint8_t family, struct ruleset *set)
 {
@@ -171,6 +213,9 @@ nat(const struct static_rules_config *config, uint8_t family, struct ruleset *se
     const struct hook hook = {"nat", "POSTROUTING", "cali-POSTROUTING", true};
     struct chain *chain = ruleset_chain(set, "nat", "cali-POSTROUTING");
 
+    if (config->has_floating) {
+        chain_add(chain, "-j " FLOATING_ITSELF_CHAIN);
+    }
     nat_outgoing(config, family, chain);
     if (family == 4 && config->has_tunnel) {
         /* What the node itself sends into the tunnel with an address of another interface (host to
@@ -194,5 +239,6 @@ static_rules(const struct static_rules_config *config, uint8_t family, struct ru
     } else {
         forward(config, family, set);
     }
+    floating_hooks(config, set);
     nat(config, family, set);
 }

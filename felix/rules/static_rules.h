@@ -21,6 +21,7 @@ struct static_rules_config {
     bool has_random_fully;       /* MASQUERADE --random-fully */
     bool has_snat_random_fully;  /* SNAT --random-fully */
     bool has_tunnel;             /* some pool uses IPIP */
+    bool has_floating;           /* some pod of this node has a floating address */
     struct nat_rules_config nat;
     /* NULL: no policy; pods may do everything that is not spoofed. Else policy_rules_static() is
      * part of what is added. */
@@ -35,5 +36,12 @@ struct pod_source {
 };
 void source_rules(const struct policy_rules_config *config, uint8_t family,
                   const struct pod_source *sources, size_t n, struct ruleset *set);
+/* A floating address and what it is replaced by, of one family. */
+struct floating_pair {
+    struct ip external, internal;
+};
+/* The chains that static_rules() leads to where config->has_floating, written whole. */
+void floating_rules(uint8_t family, const struct floating_pair *pairs, size_t n,
+                    struct ruleset *set);
 /* Adds to 'set' what family 4 or 6 needs. */
 void static_rules(const struct static_rules_config *config, uint8_t family, struct ruleset *set);

@@ -470,6 +470,56 @@ routes_of_others_go_only_when_it_is_set(void **state)
 }
 
 static void
+float_to(struct pods *pods, const char *ifname, const char *const texts[], size_t n)
+{
+    floating_vec list = VEC_INIT;
+
+    for (size_t i = 0; i < n; i++) {
+        struct floating_address address = {0};
+        assert_true(ip_parse(texts[i], &address.ip, NULL));
+        snprintf(address.ifname, sizeof address.ifname, "%s", ifname);
+        VEC_PUSH(&list, address);
+    }
+    assert_false(endpoints_float(pods->endpoints, &list));
+    VEC_DONE(&list);
+}
+
+static void
+floating_addresses_are_routed_to_who_has_them_and_in_no_set(void **state)
+{
+    static const char *const both[] = {"10.9.0.1", "fd00::9"}, *const other[] = {"10.9.0.2"};
+    struct pods *pods = *state;
+    int one = add_link("cali1", true), two = add_link("cali2", true);
+
+    float_to(pods, "cali1", both, 2); /* before the pod is known */
+    put(pods, "cali1", "10.0.0.1", "fd00::1");
+    put(pods, "cali2", "10.0.0.2", NULL);
+    write_all(pods);
+    assert_int_equal(routed_to("10.9.0.1"), one);
+    assert_int_equal(routed_to("fd00::9"), one);
+    assert_int_equal(kernel_count("cali40wl"), 2);
+    const struct route lost = route_by("10.9.0.1", one, 3);
+    assert_true(route_delete(netlink, &lost, NULL));
+    assert_true(endpoints_resync(pods->endpoints, NULL));
+    write_all(pods);
+    assert_int_equal(routed_to("10.9.0.1"), one);
+    float_to(pods, "cali2", both, 1);
+    write_all(pods);
+    assert_int_equal(routed_to("10.9.0.1"), two);
+    assert_int_equal(routed_to("fd00::9"), 0);
+    float_to(pods, "cali2", other, 1);
+    write_all(pods);
+    assert_int_equal(routed_to("10.9.0.1"), 0);
+    assert_int_equal(routed_to("10.9.0.2"), two);
+    endpoints_remove(pods->endpoints, "cali2");
+    write_all(pods);
+    assert_int_equal(routed_to("10.9.0.2"), 0);
+    assert_int_equal(routed_to("10.0.0.1"), one);
+    assert_true(link_delete(netlink, one, NULL));
+    assert_true(link_delete(netlink, two, NULL));
+}
+
+static void
 routes_are_left_to_others_when_it_is_set(void **state)
 {
     struct pods *pods = *state;
@@ -619,6 +669,8 @@ main(void)
                                         drop_pods),
         cmocka_unit_test_setup_teardown(routes_of_others_go_only_when_it_is_set, make_pods,
                                         drop_pods),
+        cmocka_unit_test_setup_teardown(floating_addresses_are_routed_to_who_has_them_and_in_no_set,
+                                        make_pods, drop_pods),
         cmocka_unit_test_setup_teardown(routes_are_left_to_others_when_it_is_set, make_pods,
                                         drop_pods),
         cmocka_unit_test_setup_teardown(a_route_has_the_source_that_is_set_if_this_node_has_it,

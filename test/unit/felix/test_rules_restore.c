@@ -259,6 +259,7 @@ want_everything(struct everything *all, uint8_t family, struct ruleset *set)
     const struct static_rules_config config = {
         .workload_prefix = "cali",
         .has_tunnel = true,
+        .has_floating = true,
         .has_random_fully = true,
         .has_snat_random_fully = true,
         .nat = {.address = all->config.is_append_mode ? "192.0.2.1" : NULL,
@@ -270,7 +271,12 @@ want_everything(struct everything *all, uint8_t family, struct ruleset *set)
         .policy = &all->config};
 
     ruleset_init(set);
+    const uint8_t floating = family == 4 ? 10 : 0xfd;
+    const struct floating_pair pair = {{family, {floating, 9, 0, 1}},
+                                       {family, {floating, 0, 0, 1}}};
+
     static_rules(&config, family, set);
+    floating_rules(family, &pair, 1, set);
     for (unsigned action = 0; action < 4; action++) {
         for (unsigned kind = 0; kind < 4; kind++) {
             policy_chains(&all->config, family, &all->active[action][kind], set);

@@ -344,6 +344,79 @@ pods_leave_the_cluster_as_it_is_set(void **state)
 #undef OUT
 }
 
+static const struct chain *
+nat_chain(const struct ruleset *set, const char *name)
+{
+    VEC_FOREACH (&set->chains, chain) {
+        if (strcmp(chain->table, "nat") == 0 && strcmp(chain->name, name) == 0) {
+            return chain;
+        }
+    }
+    return NULL;
+}
+
+static void
+says(const struct ruleset *set, const char *name, const char *const *rules, size_t n)
+{
+    const struct chain *chain = nat_chain(set, name);
+
+    assert_non_null(chain);
+    assert_int_equal(chain->rules.n, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(chain->rules.items[i], rules[i]);
+    }
+}
+
+static struct floating_pair
+pair(const char *external, const char *internal)
+{
+    struct floating_pair pair;
+
+    assert_true(ip_parse(external, &pair.external, NULL));
+    assert_true(ip_parse(internal, &pair.internal, NULL));
+    return pair;
+}
+
+static void
+floating_addresses_lead_to_pods_and_cost_nothing_without(void **state)
+{
+    struct static_rules_config config = {.workload_prefix = "cali", .has_floating = true};
+    const struct floating_pair pairs[] = {pair("10.9.0.1", "10.0.0.1"),
+                                          pair("10.9.0.2", "10.0.0.1"), pair("fd00::9", "fd00::1")};
+    static const char *const jump[] = {"-j cali-fip-dnat"};
+    static const char *const to[] = {"-d 10.9.0.1/32 -j DNAT --to-destination 10.0.0.1",
+                                     "-d 10.9.0.2/32 -j DNAT --to-destination 10.0.0.1"};
+    static const char *const itself[] = {
+        "-s 10.0.0.1/32 -d 10.0.0.1/32 -j SNAT --to-source 10.9.0.1",
+        "-s 10.0.0.1/32 -d 10.0.0.1/32 -j SNAT --to-source 10.9.0.2"};
+    static const char *const to6[] = {"-d fd00::9/128 -j DNAT --to-destination fd00::1"};
+    struct ruleset set;
+
+    (void)state;
+    ruleset_init(&set);
+    static_rules(&config, 4, &set);
+    floating_rules(4, pairs, ARRAY_LEN(pairs), &set);
+    says(&set, "cali-PREROUTING", jump, 1);
+    says(&set, "cali-OUTPUT", jump, 1);
+    says(&set, "cali-fip-dnat", to, 2);
+    says(&set, "cali-fip-snat", itself, 2);
+    assert_string_equal(nat_chain(&set, "cali-POSTROUTING")->rules.items[0], "-j cali-fip-snat");
+    ruleset_done(&set);
+    ruleset_init(&set);
+    floating_rules(6, pairs, ARRAY_LEN(pairs), &set);
+    says(&set, "cali-fip-dnat", to6, 1);
+    ruleset_done(&set);
+    ruleset_init(&set);
+    config.has_floating = false;
+    static_rules(&config, 4, &set);
+    assert_null(nat_chain(&set, "cali-PREROUTING"));
+    assert_null(nat_chain(&set, "cali-OUTPUT"));
+    VEC_FOREACH (&set.hooks, hook) {
+        assert_true(strcmp(hook->table, "nat") != 0 || strcmp(hook->builtin, "POSTROUTING") == 0);
+    }
+    ruleset_done(&set);
+}
+
 int
 main(void)
 {
@@ -356,6 +429,7 @@ main(void)
         cmocka_unit_test(a_table_that_cannot_be_read_is_an_error_not_an_empty_table),
         cmocka_unit_test(what_is_static_is_closed_where_it_must_be),
         cmocka_unit_test(pods_leave_the_cluster_as_it_is_set),
+        cmocka_unit_test(floating_addresses_lead_to_pods_and_cost_nothing_without),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
