@@ -133,14 +133,15 @@ drop_chains(const struct policy_rules_config *config, struct ruleset *set)
 
 /* Without neighbour discovery a host endpoint would take IPv6 off the wire with everything that is
  * forwarded, pods' traffic too, whatever its policy says. ARP is not filtered either. Types: of
- * multicast listeners, routers, neighbours; the kernel takes them from the link alone. */
+ * multicast listeners, routers, neighbours; the kernel takes them from the link alone. Empty for
+ * IPv4: which chains there are does not depend on the family, see wanted_chains.c. */
 static void
-discovery_chain(const char *table, struct ruleset *set)
+discovery_chain(uint8_t family, const char *table, struct ruleset *set)
 {
     static const int types[] = {130, 131, 132, 133, 134, 135, 136, 143};
     struct chain *chain = ruleset_chain(set, table, "cali-discovery");
 
-    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(types) && family == 6; i++) {
         chain_add(chain, "-p 58 -m icmp6 --icmpv6-type %d -j ACCEPT", types[i]);
     }
 }
@@ -408,8 +409,8 @@ policy_rules_static(const struct policy_rules_config *config, uint8_t family, st
         raw_output(config, family, set);
         mangle_rules(config, family, set);
         static const char *const tables[] = {"raw", "mangle", "filter"};
-        for (size_t i = 0; i < ARRAY_LEN(tables) && family == 6; i++) {
-            discovery_chain(tables[i], set);
+        for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+            discovery_chain(family, tables[i], set);
         }
     }
 }
