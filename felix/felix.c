@@ -124,6 +124,7 @@ felix_on_kernel(void *owner, const struct monitor_note *note)
     case MONITOR_LINK:
     case MONITOR_LINK_GONE:
         endpoints_on_link(felix->endpoints, &note->link, note->event == MONITOR_LINK_GONE);
+        shaping_on_link(felix->shaping, note->link.name);
         felix->node_dirty |= !is_workload;
         break;
     case MONITOR_ADDRESS:
@@ -386,6 +387,10 @@ calculate_asks(struct felix *felix)
         const struct limit_value *values = limits_values(felix->limits, &n);
         policies_limits(felix->policies, values, n);
     }
+    shaping_wish_vec wishes = VEC_INIT;
+    limits_shaping(felix->asks, &wishes);
+    shaping_want(felix->shaping, wishes.items, wishes.n);
+    VEC_DONE(&wishes);
 }
 
 static uint32_t
@@ -475,6 +480,9 @@ felix_apply_endpoints(struct felix *felix)
         good = false;
     }
     felix->is_sets_good = good && felix->is_in_sync;
+    if (felix->is_in_sync && !shaping_apply(felix->shaping, &err)) {
+        felix_note_error(felix, &err); /* which keeps nothing else */
+    }
     if (felix->is_in_sync && sets_n_missing(felix->sets) == 0) {
         tables_want(felix);
         if (good && tables_are_in_place(felix)) {
@@ -534,6 +542,7 @@ resync_what_is_due(struct felix *felix)
     }
     if (now >= felix->next_links_ms) {
         felix->next_links_ms = next_time(now, settings->interface_refresh_ms);
+        shaping_recheck(felix->shaping);
         felix->node_dirty = true;
     }
     if (now >= felix->next_detect_ms) {

@@ -225,3 +225,35 @@ limits_values(const struct limits *limits, size_t *ret_n)
     *ret_n = limits->values.n;
     return limits->values.items;
 }
+
+/* ---- bandwidth ----------------------------------------------------------------------------------
+ */
+
+/* Bits to bytes; a burst of 4 Gi bits is half of what fits. */
+static struct shape
+shape_of(const struct pod_limits *asked)
+{
+    return (struct shape){.rate = asked->bandwidth / 8,
+                          .burst = (uint32_t)(asked->burst / 8),
+                          .peak_rate = asked->peak_rate / 8,
+                          .min_burst = (uint32_t)asked->min_burst};
+}
+
+static void
+add_wish(void *owner, const struct pod_ask *ask)
+{
+    shaping_wish_vec *wishes = owner;
+    struct shaping_wish wish = {.ingress = shape_of(&ask->wanted->ingress),
+                                .egress = shape_of(&ask->wanted->egress)};
+
+    if (wish.ingress.rate > 0 || wish.egress.rate > 0) {
+        memcpy(wish.ifname, ask->ifname, sizeof wish.ifname);
+        VEC_PUSH(wishes, wish);
+    }
+}
+
+void
+limits_shaping(const struct asks *asks, shaping_wish_vec *ret_wishes)
+{
+    asks_each(asks, add_wish, ret_wishes);
+}

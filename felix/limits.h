@@ -1,13 +1,15 @@
 /* From what pods ask for (felix/asks.h) to what the kernel needs: an ipset for each different value
- * with the addresses of the pods that ask for it, and the list of values for felix/rules. What is
- * shaped is in felix/dataplane/shaping.h. Called by felix.c. */
+ * with the addresses of the pods that ask for it, and the list of values for felix/rules; and which
+ * interfaces are shaped. Called by felix.c. */
 #pragma once
 
 #include "felix/asks.h"
 #include "felix/dataplane/sets.h"
+#include "felix/dataplane/shaping.h"
 #include "felix/rules/limit_rules.h"
 
 struct limits;
+typedef VEC(struct shaping_wish) shaping_wish_vec;
 
 /* Of a pod's interface, as policies_addresses(). */
 typedef const struct prefix *limits_lookup(void *owner, const char *ifname, size_t *ret_n);
@@ -20,3 +22,5 @@ bool limits_calculate(struct limits *limits, const struct asks *asks, limits_loo
                       void *owner);
 /* In order. Valid until the next calculation. */
 const struct limit_value *limits_values(const struct limits *limits, size_t *ret_n);
+/* Appends what pods ask of bandwidth. */
+void limits_shaping(const struct asks *asks, shaping_wish_vec *ret_wishes);

@@ -7,6 +7,7 @@
 #include "felix/dataplane/endpoints.h"
 #include "felix/dataplane/iptables.h"
 #include "felix/dataplane/sets.h"
+#include "felix/dataplane/shaping.h"
 #include "felix/dataplane/sysctl.h"
 #include "felix/dataplane/tunnel.h"
 #include "felix/desired.h"
@@ -103,6 +104,7 @@ struct felix {
     struct netlink *netlink;
     struct kset_link *kset;
     struct sets *sets;
+    struct shaping *shaping;
     struct set *hosts4, *all_pools[2], *masq_pools[2], *workload_sets[2], *ipvs[2];
     struct endpoints *endpoints;
     struct tunnel tunnel;

@@ -81,6 +81,7 @@ open_kernel(struct felix *felix, struct err *err)
         return false;
     }
     define_sets(felix);
+    felix->shaping = shaping_new(felix->netlink);
     felix_want_external_nodes(felix, felix->settings->external_nodes);
     felix->inherited = sets_exist(felix->sets);
     sets_only_add(felix->sets, true);
@@ -275,6 +276,7 @@ felix_free(struct felix *felix)
     limits_free(felix->limits);
     floating_free(felix->floating);
     endpoints_free(felix->endpoints);
+    shaping_free(felix->shaping);
     sets_free(felix->sets);
     kset_close(felix->kset);
     netlink_free(felix->netlink);

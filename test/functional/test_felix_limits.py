@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import select
 import socket
 import time
@@ -208,9 +209,93 @@ def test_24_what_leaves_the_cluster_has_the_dscp(node):
     assert "dscp: '0x2e' is neither" in node.log()
 
 
+# ---- bandwidth
+def qdiscs(node):
+    return [line for line in node.netns.run(["tc", "qdisc", "show"]).splitlines() if "ca11:" in line]
+
+
+def ifbs(node):
+    return json.loads(node.netns.run(["ip", "-j", "link", "show", "type", "ifb"]) or "[]")
+
+
+def bytes_in(source, target, family, seconds=1.0):
+    """What one TCP connection carries in that time, and the time."""
+    kind = socket.AF_INET if family == 4 else socket.AF_INET6
+    ear = target.netns.socket(kind, socket.SOCK_STREAM)
+    mouth = source.netns.socket(kind, socket.SOCK_STREAM)
+    with contextlib.closing(ear), contextlib.closing(mouth):
+        ear.bind((target.ip(family), 0))
+        ear.listen(1)
+        mouth.connect(ear.getsockname())
+        other, _ = ear.accept()
+        with contextlib.closing(other):
+            mouth.setblocking(False)
+            other.setblocking(False)
+            begin, n = time.monotonic(), 0
+            while time.monotonic() < begin + seconds:
+                ready, writable, _ = select.select([other], [mouth], [], 0.05)
+                with contextlib.suppress(BlockingIOError):
+                    if writable:
+                        mouth.send(b"x" * 65536)
+                    if ready:
+                        n += len(other.recv(1 << 20))
+            return n, time.monotonic() - begin
+
+
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_24_bandwidth_is_what_was_asked_for(node, direction):
+    one, two = pair(node)
+    limited = two if direction == "ingress" else one
+    rate, burst = 1_000_000, 100_000  # bytes
+    assert bytes_in(one, two, 4, 0.3)[0] > 10 * rate
+    annotate(node, limited, **{f"{direction}Bandwidth": "8M", f"{direction}Burst": "800k"})
+    wait_for(lambda: len(qdiscs(node)) == 1, 10, node.felix.tail)
+    for family in (4, 6):
+        carried, took = bytes_in(one, two, family)
+        assert rate * took * 0.5 <= carried <= rate * took + burst + 100_000, (carried, took)
+        assert bytes_in(two, one, family, 0.3)[0] > 5 * rate, "the other direction has no limit"
+    annotate(node, limited, **{f"{direction}Bandwidth": "16M", f"{direction}Burst": "800k"})
+    wait_for(lambda: "rate 16Mbit" in qdiscs(node)[0], 10, node.felix.tail)
+    annotate(node, limited)
+    wait_for(lambda: not qdiscs(node) and not ifbs(node), 10, node.felix.tail)
+    assert bytes_in(one, two, 4, 0.3)[0] > 10 * rate
+
+
+def test_24_buckets_are_repaired_kept_and_taken_away(node):
+    one, _ = pair(node)
+    node.lab.api.client.patch("Pod", "one", {"metadata": {"annotations": {
+        "kubernetes.io/ingress-bandwidth": "8M", "kubernetes.io/egress-bandwidth": "40G",
+        QOS + "egressPeakrate": "80G", QOS + "egressMinburst": "9k"}}}, "default")
+    wait_for(lambda: len(qdiscs(node)) == 2 and len(ifbs(node)) == 1, 10, node.felix.tail)
+    name = ifbs(node)[0]["ifname"]
+    assert name == "bw-" + one.host_ifname[-12:]
+    assert any("rate 40Gbit" in q and "peakrate 80Gbit" in q and name in q for q in qdiscs(node)), qdiscs(node)
+    node.netns.ip(f"link del {name}")
+    node.netns.run(["tc", "qdisc", "del", "dev", one.host_ifname, "root"])
+    wait_for(lambda: len(qdiscs(node)) == 2 and len(ifbs(node)) == 1, 10, node.felix.tail)
+    before = ifbs(node)[0]["ifindex"]
+    node.restart_felix()
+    node.wait_ready()
+    assert len(qdiscs(node)) == 2 and ifbs(node)[0]["ifindex"] == before
+    # What nobody asks for any more while felix is down is taken away when it is back; others' is not.
+    node.felix.kill9()
+    node.lab.api.client.patch("Pod", "one", {"metadata": {"annotations": {
+        key: None for key in ("kubernetes.io/ingress-bandwidth", "kubernetes.io/egress-bandwidth",
+                              QOS + "egressPeakrate", QOS + "egressMinburst")}}}, "default")
+    two = node.pods["default/two"]
+    node.netns.run(["tc", "qdisc", "add", "dev", two.host_ifname, "root", "handle", "1:", "tbf", "rate", "1gbit",
+                    "burst", "100kb", "latency", "25ms"])
+    node.start_canal()
+    node.wait_ready()
+    wait_for(lambda: not qdiscs(node) and not ifbs(node), 10, node.felix.tail)
+    assert "qdisc tbf 1: dev " + two.host_ifname in node.netns.run(["tc", "qdisc", "show"])
+    assert "filter" not in node.netns.run(["tc", "filter", "show", "dev", one.host_ifname, "ingress"], check=False)
+
+
 def test_24_a_limit_is_in_force_before_a_pod_can_talk(node):
     pod = node.wire("one", 5)
-    annotate(node, pod, egressMaxConnections="1", dscp="46")
+    annotate(node, pod, egressMaxConnections="1", dscp="46", egressBandwidth="1G")
     wait_for(lambda: any("conns-e-1" in rule for rule in limit_rules(node)), 10, node.felix.tail)
     assert node.felix_request(node.add_request(pod), timeout=20)["ok"]
     assert has_limit(node, pod, "conns-e-1") and has_limit(node, pod, "dscp-46")
+    assert len(qdiscs(node)) == 1
