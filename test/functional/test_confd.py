@@ -66,6 +66,43 @@ def test_a_disabled_pool_keeps_its_routes(cluster):
     wait_for(lambda: "disabled" not in a1.bird_conf.read_text(), 10, "the pool to be enabled")
 
 
+FLOATING = {4: "10.244.200.1", 6: "fd00:244:0:200::1"}
+
+
+def test_floating_addresses_are_announced_while_their_routes_are_there(cluster):
+    """What felix routes to a pod, in a pool and in no block of the node; a disabled pool is as good."""
+    a1, a2, b1 = (cluster.node(n) for n in ("a1", "a2", "b1"))
+    def floats(node, *addresses, verb="replace"):
+        node.netns.ip(*(f"route {verb} {address} dev cali0 proto 3 metric 1024" for address in addresses))
+    for node in (a1, a2):
+        node.netns.ip("link add cali0 type bridge", "link set cali0 up")
+    own, strange = a1.pod_cidr4.replace(".0/24", ".7"), "192.0.2.7"
+    floats(a1, own, strange, *FLOATING.values())
+    try:
+        expect_route(a2, FLOATING[4], a1.ip4, "eth0")
+        expect_route(a2, FLOATING[6], a1.ip6, "eth0")
+        expect_route(b1, FLOATING[4], a1.ip4, "tunl0")
+        assert a2.route_to(own) is None and a2.route_to(strange) is None
+        cluster.set_pool(disableBGPExport=True)
+        wait_for(lambda: a2.route_to(FLOATING[4]) is None, 10, "a pool that is not announced to hide it")
+        cluster.set_pool(disableBGPExport=False, disabled=True)
+        expect_route(a2, FLOATING[4], a1.ip4, "eth0")
+        cluster.set_pool(disabled=False)
+        # Another node has it, too, for a while: neither withdraws its own for the other's sake.
+        floats(a2, *FLOATING.values())
+        wait_for(lambda: len(b1.birdc(f"show route for {FLOATING[4]}/32").split("unicast")) == 3, 10, "b1 to hear of both")
+        for node in (a1, a2):
+            wait_for(lambda n=node: all(n.route_to(ip)["dev"] == "cali0" for ip in FLOATING.values()), 10, "its own alone")
+        floats(a1, *FLOATING.values(), verb="del")
+        expect_route(b1, FLOATING[4], a2.ip4, "tunl0")
+        expect_route(a1, FLOATING[4], a2.ip4, "eth0")
+    finally:
+        for node in (a1, a2):
+            node.netns.ip("link del cali0")
+        cluster.set_pool(disableBGPExport=False, disabled=False)
+    wait_for(lambda: not any(node.route_to(FLOATING[f]) for node in (a1, a2, b1) for f in (4, 6)), 10, "the routes to go")
+
+
 def test_tunl0_that_comes_late_gets_its_routes(cluster):
     """Loading the module makes the device, down, long before felix raises it: BIRD refuses the routes then."""
     a1, b1 = cluster.node("a1"), cluster.node("b1")

@@ -118,6 +118,25 @@ def test_two_routers_share_the_load_and_one_carries_on(fabric, peered):
     wait_for(lambda: n1.gateways(BOTH) == {t1.ip4, t2.ip4}, 30, "both again")
 
 
+def test_routers_and_clients_of_a_reflector_hear_of_floating_addresses(fabric, peered):
+    """Of all nodes; what felix would route stands for felix."""
+    n1, n2, routers = fabric.node("n1"), fabric.node("n2"), [fabric.node(name) for name in ROUTERS]
+    floating = {n1: "10.244.200.1", n2: "10.244.200.2"}
+    peered()
+    for node, address in floating.items():
+        node.netns.ip("link add cali0 type bridge", "link set cali0 up", f"route add {address} dev cali0 proto 3 metric 1024")
+    try:
+        expect_route(n1, floating[n2], n2.ip4, "eth0")
+        expect_route(n2, floating[n1], n1.ip4, "eth0")
+        for router in routers:
+            wait_for(lambda r=router: all(knows(r, f"{address}/32") for address in floating.values()), 20,
+                     f"{router.name} to know floating addresses")
+    finally:
+        for node in floating:
+            node.netns.ip("link del cali0")
+    wait_for(lambda: not any(knows(r, f"{address}/32") for address in floating.values() for r in routers), 20, "them to go")
+
+
 def test_the_own_as_in_a_path_is_accepted_as_often_as_allowed(fabric, peered):
     n1, t1 = fabric.node("n1"), fabric.node("t1")
     peered()

@@ -1,6 +1,6 @@
 """Floating addresses: pods that are reached under addresses besides their own. Item 36 of docs/PARITY.md.
 
-They lie in the pods' pool and in no node's block. Without BGP the tests lead them to n1 with routes of their own."""
+They lie in the pods' pool and in no node's block. Where there is no BGP the tests lead them to n1 with routes of their own."""
 
 import contextlib
 import json
@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from lab import probe, wait_for
+from lab import Capture, ZoneSpec, probe, wait_for
+from lab.cluster import Cluster
 from lab.topology import OUTSIDE4, OUTSIDE6
 from policy.objects import felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy, peer, rule
 from policy.prober import FAMILIES, Place, Probe
@@ -247,3 +248,37 @@ def test_36_a_restart_takes_no_address_away(world, floating):
     n1.start_canal()
     n1.wait_ready()
     wait_for(lambda: not routes_to(n1, *BOTH) and not floating.rules(), 10, n1.felix.tail)
+
+
+# ---- with BGP
+@pytest.fixture(name="cluster", scope="module")
+def cluster_fixture():
+    with Cluster([ZoneSpec("a", ["n1", "n2", "n3"])], ipip_mode="Never", settings={"FELIX_FLOATINGIPS": "Enabled"}) as made:
+        made.start_nodes()
+        yield made
+
+
+def test_36_bird_leads_to_the_node_whose_pod_has_the_address(cluster):
+    """The old pod gives it up, the new one has it on another node: callers everywhere follow."""
+    def pod(node, name):
+        return cluster.node(node).add_pod(name, change=lambda obj: obj["metadata"].update(
+            annotations={ANNOTATION: json.dumps(BOTH)}))
+
+    caller = cluster.node("n3").add_pod("caller")
+    first, second = pod("n1", "first"), pod("n2", "second")
+
+    def answers(pod):
+        """It, and it alone."""
+        with Capture(pod.netns, "eth0") as capture:
+            answered = probe({address: (caller.netns, address) for address in BOTH}, deadline=0.5)
+            return all(answered.values()) and set(caller.ips) <= {p.source for p in capture.packets() if not p.outgoing}
+
+    wait_for(lambda: answers(first), 20, "the first pod to answer")
+    cluster.api.client.patch("Pod", "first", {"metadata": {"annotations": {ANNOTATION: None}}}, "default")
+    wait_for(lambda: answers(second), 20, "the second pod to answer")
+    cluster.node("n2").del_pod(second)
+    wait_for(lambda: not routes_by_bird(cluster.node("n3")), 20, "the route to go")
+
+
+def routes_by_bird(node):
+    return [address for address in BOTH if node.route_to(address)]
