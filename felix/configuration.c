@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -11,8 +12,11 @@
 #include "lib/base/str.h"
 #include "lib/base/vec.h"
 #include "lib/model/felix_configuration.h"
+#include "lib/model/node.h"
+#include "lib/selector/selector.h"
 
 #define FILE_NAME "felix-configuration"
+#define NODE_SELECTOR "nodeSelector"
 #define FILE_MAX (256 * 1024)
 
 typedef VEC(char *) line_vec;
@@ -187,6 +191,13 @@ has_control_character(const char *text)
     return false;
 }
 
+/* Has a name of its own: neither "default" nor "node.<name>". */
+static bool
+is_for_some(const char *name)
+{
+    return strcmp(name, "default") != 0 && strncmp(name, "node.", strlen("node.")) != 0;
+}
+
 static void
 overlay_value(struct overlay *overlay, const struct felix_configuration *object,
               const struct label *value)
@@ -195,6 +206,12 @@ overlay_value(struct overlay *overlay, const struct felix_configuration *object,
     struct err err = ERR_INIT;
     size_t i = 0;
 
+    if (strcmp(value->key, NODE_SELECTOR) == 0) {
+        if (!is_for_some(object->name)) {
+            tell_bad(overlay, object, NODE_SELECTOR, "the name says for which nodes it is");
+        }
+        return;
+    }
     if (!settings_find(&felix_settings_spec, value->key, &i)) {
         if (!is_off(value)) {
             tell_bad(overlay, object, value->key, "Canal has no such setting");
@@ -223,6 +240,65 @@ overlay_object(struct overlay *overlay, const struct store *store, const char *k
     for (size_t i = 0; object != NULL && i < object->values.n; i++) {
         overlay_value(overlay, object, &object->values.items[i]);
     }
+}
+
+/* ---- objects for nodes of a kind
+ * ----------------------------------------------------------------------------------- */
+
+typedef VEC(const char *) key_vec;
+
+static int
+key_order(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool
+selects(struct overlay *overlay, const struct felix_configuration *object,
+        const struct labels *labels)
+{
+    const char *text = labels_get(&object->values, NODE_SELECTOR);
+    struct selector *selector = NULL;
+    struct err err = ERR_INIT;
+
+    if (!text) {
+        tell_bad(overlay, object, NODE_SELECTOR,
+                 "is missing, so it is for no node (\"default\" and \"node.<name>\" need none)");
+        return false;
+    }
+    if (!selector_parse(text, &selector, &err)) {
+        tell_bad(overlay, object, NODE_SELECTOR, err.text);
+        return false;
+    }
+    bool is_selected = selector_matches(selector, labels_lookup, labels);
+    selector_free(selector);
+    return is_selected;
+}
+
+/* By name, so that with two that say something of one setting it is the same one on every node. */
+static void
+overlay_selected(struct overlay *overlay, const struct store *store, const char *node_name)
+{
+    static const struct labels none;
+    const struct node *node = store_get(store, KIND_NODE, node_name);
+    key_vec keys = VEC_INIT;
+
+    for (size_t i = 0; i < store_count(store, KIND_FELIXCONFIGURATION); i++) {
+        const char *key = store_key_at(store, KIND_FELIXCONFIGURATION, i);
+        if (is_for_some(key)) {
+            VEC_PUSH(&keys, key);
+        }
+    }
+    if (keys.n > 0) {
+        qsort(keys.items, keys.n, sizeof *keys.items, key_order);
+    }
+    VEC_FOREACH (&keys, key) {
+        const struct felix_configuration *object = store_get(store, KIND_FELIXCONFIGURATION, *key);
+        if (selects(overlay, object, node ? &node->labels : &none)) {
+            overlay_object(overlay, store, *key);
+        }
+    }
+    VEC_DONE(&keys);
 }
 
 /* ---- what is new
@@ -275,6 +351,7 @@ configuration_update(struct configuration *configuration, const struct store *st
     str_clear(&configuration->wanted);
     str_addf(&key, "node.%s", node_name);
     overlay_object(&overlay, store, "default");
+    overlay_selected(&overlay, store, node_name);
     overlay_object(&overlay, store, str_text(&key));
     take_up(configuration, &overlay, ret_news);
     ret_news->n_bad = overlay.n_bad;

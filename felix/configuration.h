@@ -1,6 +1,6 @@
 /* felix's settings over its life: what flags, environment and file gave at the start, overlaid by
- * the FelixConfiguration objects. Highest first: flag, environment, file, "node.<name>", "default",
- * built-in.
+ * the FelixConfiguration objects. Highest first: flag, environment, file, "node.<name>", those with
+ * a nodeSelector that matches (the last by name first), "default", built-in.
  *
  * Most settings change while felix runs; for the others it starts anew in the same process. What
  * the objects say is kept in a file in the state directory, which serves while the API is away. */

@@ -17,6 +17,7 @@
 #include "lib/base/footprint.h"
 #include "lib/base/log.h"
 #include "lib/base/table.h"
+#include "lib/model/node.h"
 #include "lib/model/pod.h"
 
 LOG_MODULE("felix");
@@ -48,8 +49,12 @@ note_pod(struct felix *felix, const struct change *change)
 static void
 note_node(struct felix *felix, const struct change *change)
 {
+    const struct node *was = change->was, *now = change->now;
     bool is_own = strcmp(change->key, felix->node_name) == 0;
 
+    /* Some settings are for nodes with certain labels. */
+    felix->configuration_dirty |=
+        is_own && !(was && now && labels_equal(&was->labels, &now->labels));
     node_state_note(felix->nodes, change);
     felix->pools_dirty |= is_own;
     felix->node_dirty |= is_own;

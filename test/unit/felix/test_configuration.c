@@ -146,6 +146,50 @@ the_environment_beats_the_node_beats_the_default_beats_the_built_in(void **state
 }
 
 static void
+label(struct room *room, const char *labels)
+{
+    AUTO(str) struct str json = STR_INIT;
+    struct err err = ERR_INIT;
+
+    str_addf(&json, "{\"metadata\":{\"name\":\"n1\",\"labels\":%s}}", labels);
+    struct json_object *object = json_tokener_parse(json.text);
+    void *node = kind_ops(KIND_NODE)->decode(object, NULL, &err);
+    json_object_put(object);
+    assert_non_null(node);
+    store_put(room->store, KIND_NODE, "n1", node);
+    str_clear(&room->told);
+    configuration_update(room->configuration, room->store, "n1", tell, room, &room->news);
+}
+
+static void
+objects_with_a_selector_stand_between_the_nodes_and_the_default(void **state)
+{
+    struct room *room = *state;
+
+    start(room);
+    put(room, "default", "{'iptablesRefreshInterval':'1s','routeRefreshInterval':'1s'}");
+    put(room, "rack-b", "{'nodeSelector':'rack == \\'b\\'','iptablesRefreshInterval':'2s'}");
+    put(room, "also-b",
+        "{'nodeSelector':'has(rack)','iptablesRefreshInterval':'3s',"
+        "'routeRefreshInterval':'3s'}");
+    assert_int_equal(room->settings->iptables_refresh_ms, 1000);
+    assert_int_equal(room->news.n_bad, 0);
+    label(room, "{\"rack\":\"b\"}");
+    assert_int_equal(room->settings->iptables_refresh_ms, 2000); /* the later by name */
+    assert_int_equal(room->settings->route_refresh_ms, 3000);
+    put(room, "node.n1", "{'routeRefreshInterval':'4s'}");
+    assert_int_equal(room->settings->route_refresh_ms, 4000);
+    label(room, "{}");
+    assert_int_equal(room->settings->iptables_refresh_ms, 1000);
+    put(room, "node.n1", "{'nodeSelector':'all()'}");
+    put(room, "loose", "{'routeRefreshInterval':'9s'}");
+    put(room, "wrong", "{'nodeSelector':'rack ==','routeRefreshInterval':'9s'}");
+    assert_int_equal(room->news.n_bad, 3);
+    assert_int_equal(room->settings->route_refresh_ms, 1000);
+    assert_non_null(strstr(room->told.text, "FelixConfiguration wrong: spec.nodeSelector: "));
+}
+
+static void
 fields_come_in_all_the_forms_calico_has(void **state)
 {
     struct room *room = *state;
@@ -285,6 +329,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             the_environment_beats_the_node_beats_the_default_beats_the_built_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            objects_with_a_selector_stand_between_the_nodes_and_the_default, setup, teardown),
         cmocka_unit_test_setup_teardown(fields_come_in_all_the_forms_calico_has, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_named_once_and_changes_nothing, setup,
                                         teardown),
