@@ -14,8 +14,9 @@
 struct search {
     const struct felix *felix;
     const struct proto_place *place;
-    struct ip ips[2]; /* what it may be meant with: IPv4, IPv6; family 0: none */
-    char ifname[16];  /* of a pod of this node */
+    struct ip ips[2];   /* what it may be meant with: IPv4, IPv6; family 0: none */
+    struct ip floating; /* given, and replaced by the pod's own in 'ips' where the pod is here */
+    char ifname[16];    /* of a pod of this node */
     struct str name;
     struct explain_end end;
 };
@@ -96,6 +97,29 @@ find_by_name(struct search *search, struct err *err)
 /* ---- an address
  * ------------------------------------------------------------------------------- */
 
+/* Whose floating address it is. */
+static bool
+find_floating(struct search *search)
+{
+    const struct felix *felix = search->felix;
+    const struct ip *ip = &search->place->ip;
+    const char *key = felix->settings->floating_ips == 1 ? floating_pod(felix->floating, ip) : NULL;
+    const struct pod *pod = key ? store_get(felix->store, KIND_POD, key) : NULL;
+
+    if (!pod) {
+        return false;
+    }
+    place_pod(search, pod);
+    search->floating = *ip;
+    str_add(&search->name, key);
+    search->end.pod = search->name.text;
+    if (search->end.where == EXPLAIN_HERE) {
+        workload_ifname(felix->prefixes.items[0], pod->ns, pod->name, search->ifname);
+        add_ip(search, ip->family == 4 ? &pod->ip4 : &pod->ip6);
+    }
+    return true;
+}
+
 static void
 find_by_address(struct search *search)
 {
@@ -124,9 +148,13 @@ find_by_address(struct search *search)
         return;
     }
     end->node = addresses_node(felix, ip);
-    end->where = end->node                         ? EXPLAIN_OTHER_HOST
-                 : addresses_is_service(felix, ip) ? EXPLAIN_SERVICE
-                                                   : EXPLAIN_OUTSIDE;
+    if (end->node) {
+        end->where = EXPLAIN_OTHER_HOST;
+    } else if (addresses_is_service(felix, ip)) {
+        end->where = EXPLAIN_SERVICE;
+    } else if (!find_floating(search)) {
+        end->where = EXPLAIN_OUTSIDE;
+    }
 }
 
 /* ---- both
@@ -191,14 +219,18 @@ answer(struct felix *felix, uint64_t client, const struct proto_explain *explain
                    .destination_port = explain->port,
                    .icmp_type = explain->icmp_type,
                    .icmp_code = explain->icmp_code},
+        .floating = to->floating,
         .to_host = config->to_host,
         .has_host_endpoints = people_has_host_endpoints(felix),
         .is_by_route = policies_host_endpoints_differ(felix->policies),
         .is_pending =
             felix->flush.armed || !felix_is_dataplane_good(felix) || !tables_are_in_place(felix),
     };
-    const struct flow flow = {.packet = question.packet, .arrived = question.packet};
+    struct flow flow = {.packet = question.packet, .arrived = question.packet};
 
+    if (to->floating.family != 0) {
+        flow.arrived.destination = to->floating;
+    }
     policies_forget_routes(felix->policies);
     question.ends = policies_flow_ends(felix->policies, &flow);
     struct json_object *json = json_object_new_object();

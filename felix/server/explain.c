@@ -346,9 +346,12 @@ walk_way(struct answer *answer)
 {
     const struct explain_question *question = answer->question;
     const struct explain_end *from = &question->from, *to = &question->to;
-    const struct flow flow = {.packet = question->packet, .arrived = question->packet};
+    struct flow flow = {.packet = question->packet, .arrived = question->packet};
     struct flow_ends ends = question->ends;
 
+    if (question->floating.family != 0) {
+        flow.arrived.destination = question->floating;
+    }
     ends.source = from->where == EXPLAIN_HERE ? from->endpoint : NULL;
     ends.destination = to->where == EXPLAIN_HERE ? to->endpoint : NULL;
     ends.is_from_node = from->where == EXPLAIN_HOST;
@@ -524,10 +527,26 @@ add_note_of_dnat(struct answer *answer)
 }
 
 static void
+add_note_of_floating(struct answer *answer)
+{
+    const struct explain_question *question = answer->question;
+
+    if (question->floating.family != 0) {
+        add_note(answer,
+                 question->to.where == EXPLAIN_HERE
+                     ? "the destination is a floating address: policy sees the pod's own, except "
+                       "for preDNAT and doNotTrack"
+                     : "the destination is a floating address of a pod on another node: policy "
+                       "here sees the floating one, there the pod's own");
+    }
+}
+
+static void
 add_notes(struct answer *answer)
 {
     const struct explain_question *question = answer->question;
 
+    add_note_of_floating(answer);
     add_note_of_dnat(answer);
     if (question->is_pending) {
         add_note(answer, "the kernel does not hold the newest policy yet and may decide otherwise "
@@ -616,7 +635,8 @@ explain_answer(const struct explain_question *question, const struct evaluate_se
                             .decisions = json_object_new_array(),
                             .notes = json_object_new_array()};
 
-    if (question->from.where == EXPLAIN_HERE && ip_equal(&question->from.ip, &question->to.ip)) {
+    if (question->from.where == EXPLAIN_HERE && question->floating.family == 0 &&
+        ip_equal(&question->from.ip, &question->to.ip)) {
         say(&answer, &question->to, INGRESS, inside);
     } else {
         say_from(&answer);
@@ -636,6 +656,10 @@ explain_answer(const struct explain_question *question, const struct evaluate_se
     tell_packet(&question->packet, json);
     tell_end(&question->from, json, "from");
     tell_end(&question->to, json, "to");
+    if (question->floating.family != 0) {
+        char text[IP_TEXT_MAX];
+        put(json, "floating", ip_format(&question->floating, text));
+    }
     json_object_object_add(json, "decisions", answer.decisions);
     json_object_object_add(json, "notes", answer.notes);
     return verdict;

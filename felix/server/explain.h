@@ -28,6 +28,9 @@ struct explain_end {
 struct explain_question {
     struct explain_end from, to;
     struct packet packet; /* the first of a connection, without DNAT; from one end to the other */
+    /* The floating address of 'to' that it was sent to; family 0: none. On the pod's node the
+     * packet above goes to the pod's own address, elsewhere to this. */
+    struct ip floating;
     enum rules_action to_host; /* DefaultEndpointToHostAction */
     /* Of these the host endpoints that are passed and the failsafe ports; the rest follows from the
      * ends above. */

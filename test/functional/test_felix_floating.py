@@ -63,6 +63,17 @@ class Floating:
         assert {result.who.get(p) for p in result.open() if p.protocol != "sctp"} <= {pod}
         return result
 
+    def explained(self, table, sources, pod):
+        """The nodes of the pod and of a pod that calls say the same as the table; the floating address is named."""
+        places, nodes = self.world.prober.places, {p.key: p.node for p in self.world.pods()}
+        for probe_ in self.probes(sources, ("tcp", "udp")):
+            answers = [node.felix_request({
+                "op": "explain", "from": {"ip": places[probe_.source].ips[probe_.family]}, "to": {"ip": probe_.target},
+                "protocol": probe_.protocol, "port": probe_.port, "source_port": 40000})
+                for node in {nodes[pod], nodes.get(probe_.source, nodes[pod])}]
+            assert ("denied" not in [a["verdict"] for a in answers]) == table.expects(probe_), (str(probe_), answers)
+            assert all(a["to"]["pod"] == pod and a["floating"] == probe_.target for a in answers), answers
+
     def has(self, pod, sources=("y/b",), addresses=None):
         """The addresses lead there, and nowhere when there is no such pod."""
         if pod is None:
@@ -116,14 +127,19 @@ def test_36_policy_sees_the_pods_own_address_and_who_really_calls(world, floatin
     floating.ask("x/a", BOTH)
     world.apply(network_policy("x", "some", A, [
         ingress(peer(namespaces=labels(ns="y"))), ingress(peer(cidr=f"{OUTSIDE4}/32"), peer(cidr=f"{OUTSIDE6}/128"))]))
-    floating.check(Table().deny(["x/b", "x/c", "z/b", "n2"]), ["x/b", "y/b", "z/b", "x/c", "y/c", "n1", "n2", "outside"],
-                   "x/a")
+    table = Table().deny(["x/b", "x/c", "z/b", "n2"])
+    everybody = ["x/b", "y/b", "z/b", "x/c", "y/c", "n1", "n2", "outside"]
+    floating.check(table, everybody, "x/a")
+    floating.explained(table, everybody, "x/a")
     floating.check(Table(False), ["x/a"], "x/a", protocols=("tcp", "udp"))  # it leaves its node's side, and is judged
+    floating.explained(Table(False), ["x/a"], "x/a")
     world.apply(network_policy("y", "out", None, allow_out=[{"to": [peer(A, labels(ns="x"))]}], types=["Egress"]))
     floating.check(Table().deny("y/c"), ["y/b", "y/c"], "x/a")
+    floating.explained(Table().deny("y/c"), ["y/b", "y/c"], "x/a")
     world.apply(network_policy("y", "out", None, allow_out=[{"to": [peer(cidr=NETS[4]), peer(cidr=NETS[6])]}],
                                types=["Egress"]))
     floating.check(Table().deny("y/b"), ["y/b", "y/c"], "x/a")
+    floating.explained(Table().deny("y/b"), ["y/b", "y/c"], "x/a")
 
 
 def test_36_a_host_endpoint_sees_the_floating_address_before_dnat(world, floating):
@@ -134,6 +150,7 @@ def test_36_a_host_endpoint_sees_the_floating_address_before_dnat(world, floatin
     world.apply(global_policy("no-floating", "has(host)", [rule("Deny", destination={"nets": nets})], order=1,
                               preDNAT=True, applyOnForward=True, types=["Ingress"]))
     floating.check(Table().deny(["x/c", "outside"]), ["x/b", "x/c", "outside"], "x/a")
+    floating.explained(Table().deny(["x/c", "outside"]), ["x/b", "x/c", "outside"], "x/a")
     assert world.prober.check(Table(), [Probe("x/c", "x/a", "tcp", 80, family) for family in FAMILIES])
 
 
