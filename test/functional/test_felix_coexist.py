@@ -13,7 +13,8 @@ from lab.topology import OUTSIDE4, OUTSIDE6
 from policy.calico_node import CalicoNode
 from policy.kube_proxy import KubeProxy, Service
 from policy.objects import egress, felix_configuration, ingress, labels, network_policy, peer
-from policy.prober import FAMILIES, Place, Probe
+from policy.prober import FAMILIES, PORTS, PROTOCOLS, Place, Probe
+from policy.services import behind, forward_rules, wait_on_top
 from policy.tables import Table
 
 A = labels(pod="a")
@@ -78,10 +79,6 @@ def calico_fixture(world, request):
         calico.close()
 
 
-def probes_to(world, name):
-    return world.pairs(targets=[name])
-
-
 @contextlib.contextmanager
 def watched(world):
     """No denied packet passes meanwhile, and no allowed one is lost."""
@@ -110,7 +107,7 @@ def wait_taken_over(world, before):
 def test_39_a_node_that_ran_calico_is_taken_over_in_place(world, calico):
     """Nothing of Calico's is left."""
     # Calico's rules are real: they enforce the policy by themselves.
-    world.check(ONLY_Y, world.pairs(), has_explain=False)
+    world.check(ONLY_Y, has_explain=False)
     with watched(world) as stream:
         world.node("n1").start_canal()
         wait_taken_over(world, calico.before)
@@ -132,6 +129,7 @@ def test_39_felix_is_killed_in_the_middle_of_taking_over(world, calico):
 
     for _ in range(TAKEOVERS):
         calico.lay_down()
+        world.check(ONLY_Y, has_explain=False)
         states.add(str(node.snapshot()))
         with watched(world):
             for number in range(KILLS):
@@ -157,20 +155,7 @@ def difference(want, have):
 # ---- kube-proxy
 NODE_PORT, LOCAL_NODE_PORT = 30080, 30081
 A_IPS, C_IPS, NOBODY_IPS = ({4: f"10.96.0.{n}", 6: f"fd00:10:96::{n}"} for n in (10, 12, 99))
-SOURCES = ("x/a", "x/b", "x/c", "y/b", "y/c", "z/a")
-
-
-def order(world, node="n1", family=4):
-    """The rules of FORWARD."""
-    return [line for line in world.node(node).tables(family, world.backend) if line.startswith("-A FORWARD ")]
-
-
-def wait_on_top(world, deadline=10):
-    """Until felix is ahead of whoever inserted rules. Till then what they accept is accepted."""
-    for node in world.nodes:
-        for family in FAMILIES:
-            wait_for(lambda n=node, f=family: "-j cali-FORWARD" in (order(world, n, f) or [""])[0], deadline,
-                     lambda n=node, f=family: f"our hook first: {order(world, n, f)}")
+SERVICES = {**behind("x/a", A_IPS, PORTS), **behind("x/c", C_IPS, PORTS)}
 
 
 @pytest.fixture(name="proxied", params=["iptables", "nft"])
@@ -179,8 +164,8 @@ def proxied_fixture(world, request):
     def ends(key):
         return {family: [world.ip(key, family)] for family in FAMILIES}
 
-    services = [Service("a", A_IPS, ends("x/a"), node_port=NODE_PORT), Service("c", C_IPS, ends("x/c")),
-                Service("local", {4: "10.96.0.11", 6: "fd00:10:96::11"}, ends("x/a"), node_port=LOCAL_NODE_PORT,
+    services = [Service("a", A_IPS, ends("x/a"), node_port=NODE_PORT), Service("a81", A_IPS, ends("x/a"), 81),
+                *(Service(f"c{number}", C_IPS, ends("x/c"), number) for number in PORTS), Service("local", {4: "10.96.0.11", 6: "fd00:10:96::11"}, ends("x/a"), node_port=LOCAL_NODE_PORT,
                         is_local=True), Service("nobody", NOBODY_IPS, {})]
     with contextlib.ExitStack() as stack:
         world.proxies = [stack.enter_context(KubeProxy(node, request.param, world.backend, services))
@@ -189,9 +174,9 @@ def proxied_fixture(world, request):
         yield world
 
 
-def to_services(sources=SOURCES, services=(A_IPS, C_IPS)):
-    return [Probe(source, ips[family], protocol, 80, family) for source in sources for ips in services
-            for protocol in ("tcp", "udp") for family in FAMILIES]
+def to_services(world, services=(A_IPS, C_IPS)):
+    return [Probe(pod.key, ips[family], protocol, number, family) for pod in world.pods() for ips in services
+            for protocol in PROTOCOLS for number in PORTS for family in FAMILIES]
 
 
 def closed(table, source, ips):
@@ -207,27 +192,27 @@ def opened(table, source, ips):
 
 
 def ask(world, table, probes):
-    return world.check(table, probes, has_reference=False, has_explain=False)
+    return world.check(table, probes, services=SERVICES)
 
 
 def test_43_services_are_judged_by_what_is_behind_them(proxied):
     """Policy acts behind DNAT, on one node and across two; a pod that reaches itself through its service is judged
     like any other peer, before it is masqueraded."""
     world = proxied
-    result = ask(world, Table(), to_services())
+    result = ask(world, Table(), to_services(world))
     for probe, who in result.who.items():
         assert who == ("x/a" if probe.target in A_IPS.values() else "x/c"), (probe, who)
     # Egress: y reaches pods named a, and the address of the other service, behind which is c.
     world.apply(network_policy("y", "to-a", None, None, [egress(
         peer(labels(pod="a"), labels(ns="x")), peer(cidr=f"{C_IPS[4]}/32"), peer(cidr=f"{C_IPS[6]}/128"))], ["Egress"]))
-    ask(world, closed(Table(), "y/*", C_IPS), to_services())
+    ask(world, closed(Table(), "y/*", C_IPS), to_services(world))
     # Ingress, with and without the pod itself.
     world.apply(FROM_Y, network_policy("x", "c-from-z", labels(pod="c"), [ingress(peer(namespaces=labels(ns="z")))]))
     table = opened(closed(closed(Table(), "*", A_IPS), "*", C_IPS), "z/*", C_IPS)
     table = opened(table, "y/*", A_IPS)
-    ask(world, table, to_services())
+    ask(world, table, to_services(world))
     world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")), peer(A))]))
-    ask(world, opened(table, "x/a", A_IPS), to_services())
+    ask(world, opened(table, "x/a", A_IPS), to_services(world))
 
 
 def test_43_node_ports_are_judged_by_the_clients_address(proxied):
@@ -236,16 +221,26 @@ def test_43_node_ports_are_judged_by_the_clients_address(proxied):
     outside, n1, n2 = Place("outside", world.outside, {4: OUTSIDE4, 6: OUTSIDE6}), world.node("n1"), world.node("n2")
     for place in (outside, n2):
         world.prober.add(place, listens=False)
+    own = {4: n1.ip4, 6: n1.ip6}
+    services = behind("x/a", own, (NODE_PORT, LOCAL_NODE_PORT), 80)
+
+    def probes(*sources):
+        return [Probe(source, own[family], protocol, number, family) for source in sources
+                for number in (NODE_PORT, LOCAL_NODE_PORT) for protocol in PROTOCOLS for family in FAMILIES]
+
+    def check_both(table, masqueraded):
+        """Pods of n2 come to n1 with the address of n2, as all that leaves the pods' pools does."""
+        world.check(table, probes("outside", "n2", *(pod.key for pod in world.pods() if pod.node is n1)), services=services)
+        world.check(masqueraded, probes(*(pod.key for pod in world.pods() if pod.node is n2)), has_reference=False,
+                    has_explain=False)
+
     try:
-        probes = [Probe(source, {4: n1.ip4, 6: n1.ip6}[family], protocol, port, family)
-                  for source in ("outside", "n2", "y/b", "z/c") for port in (NODE_PORT, LOCAL_NODE_PORT)
-                  for protocol in ("tcp", "udp") for family in FAMILIES]
-        ask(world, Table(), probes)
+        check_both(Table(), Table())
         world.apply(network_policy("x", "outside", A, [
             ingress(peer(cidr=f"{OUTSIDE4}/32"), peer(cidr=f"{OUTSIDE6}/128"), peer(namespaces=labels(ns="y")))]))
-        ask(world, Table().deny(["n2", "z/c"]), probes)
+        check_both(Table(False).allow(["outside", "y/*"]), Table(False))
         world.apply(network_policy("y", "no-egress", None, types=["Egress"]))
-        ask(world, Table().deny(["n2", "z/c", "y/b"]), probes)
+        check_both(Table(False).allow("outside"), Table(False))
     finally:
         for name in ("outside", "n2"):
             world.prober.remove(name)
@@ -281,7 +276,7 @@ def test_43_kube_proxy_writes_over_and_over_and_policy_stays(proxied):
             assert not flow.seen, f"{flow.name}: {len(flow.seen)} of {flow.sent} denied packets passed"
         else:
             assert not flow.lost, f"{flow.name}: {flow.lost} of {flow.sent} allowed packets lost"
-    ask(world, opened(closed(Table(), "*", A_IPS), "y/*", A_IPS), to_services(services=[A_IPS]))
+    ask(world, opened(closed(Table(), "*", A_IPS), "y/*", A_IPS), to_services(world, [A_IPS]))
 
 
 # ---- Docker
@@ -329,7 +324,7 @@ def docker_fixture(world):
 def test_37_pods_work_and_stay_protected_beside_docker(world, docker):
     world.apply(FROM_Y)
     wait_on_top(world)
-    world.check(ONLY_Y, world.pairs(protocols=("tcp", "udp")))
+    world.check(ONLY_Y)
     denied, allowed = flows(world, "z/a", "z/c"), flows(world, "y/b", "y/c")
     with Stream({**denied, **allowed}, rate=100) as stream:
         wait_for(lambda: all(flow.seen for flow in stream.flows if flow.name in allowed), 5, "the allowed flows")
@@ -340,8 +335,8 @@ def test_37_pods_work_and_stay_protected_beside_docker(world, docker):
     for flow in done:
         assert bool(flow.seen) == (flow.name in allowed), flow.name
         assert flow.name in denied or not flow.lost, f"{flow.name}: {flow.lost} of {flow.sent} allowed packets lost"
-    assert [line for line in order(world) if "DOCKER-USER" in line], "Docker's jumps stay"
-    world.check(ONLY_Y, world.pairs(protocols=("tcp", "udp")))
+    assert [line for line in forward_rules(world) if "DOCKER-USER" in line], "Docker's jumps stay"
+    world.check(ONLY_Y)
 
 
 # ---- firewalls that write everything anew
@@ -391,7 +386,7 @@ def test_37_after_a_reload_of_a_firewall_rules_are_back_at_once(world, reload):
         for name, numbers in passed.items():
             assert numbers[0] >= start[name] and numbers[-1] <= end[name] + 1, name
         assert gap < (1 if world.backend == "nft" else 3)
-    world.check(ONLY_Y, world.pairs(protocols=("tcp",)))
+    world.check(ONLY_Y)
 
 
 def wait_for_seconds(condition, deadline, what):
@@ -410,18 +405,17 @@ def test_37_in_append_mode_hooks_stay_behind_others_and_come_back(world):
     try:
         node.netns.run([tool, "-w", "10", "-I", "FORWARD", *foreign])
         world.settle()
-        wait_for(lambda: "-j cali-FORWARD" not in order(world)[0], 5, "our hook behind theirs")
+        wait_for(lambda: "-j cali-FORWARD" not in forward_rules(world)[0], 5, "our hook behind theirs")
         # What somebody accepts ahead of us is accepted: that is what the setting says.
-        world.check(ONLY_Y.copy().allow("z/a", "x/a", "udp", 81, 4), world.pairs(protocols=("udp",)),
-                    has_reference=False, has_explain=False)
+        world.check(ONLY_Y.copy().allow("z/a", "x/a", "udp", 81, 4), has_reference=False, has_explain=False)
         node.netns.run([tool, "-w", "10", "-F", "FORWARD"])
-        wait_for(lambda: any("-j cali-FORWARD" in line for line in order(world)), 10, "our hooks")
-        world.check(ONLY_Y, world.pairs(protocols=("udp",)))
+        wait_for(lambda: any("-j cali-FORWARD" in line for line in forward_rules(world)), 10, "our hooks")
+        world.check(ONLY_Y)
         node.netns.run([tool, "-w", "10", "-I", "FORWARD", *foreign])
     finally:
         world.remove(felix_configuration(chainInsertMode="Append"))
         node.restart_felix()
         node.wait_ready()
     wait_on_top(world)  # insert mode: theirs is ahead no more
-    world.check(ONLY_Y, world.pairs(protocols=("udp",)))
+    world.check(ONLY_Y)
     node.netns.run([tool, "-w", "10", "-D", "FORWARD", *foreign])

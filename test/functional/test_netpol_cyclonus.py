@@ -148,9 +148,9 @@ def test_family_5_pathological_ports(world, direction):
 
 
 def test_family_5_a_port_that_is_allowed_and_not_served_is_refused_by_the_pod(world):
-    world.apply(network_policy("x", "unserved", A, [ingress(ports=[port(7777), port(7777, "UDP")])]))
+    world.apply(network_policy("x", "unserved", A, [ingress(ports=[port(7777, name.upper()) for name in PROTOCOLS])]))
     probes = [Probe("y/b", "x/a", protocol, number, family)
-              for protocol in ("tcp", "udp") for number in (7777, 7778) for family in (4, 6)]
+              for protocol in PROTOCOLS for number in (7777, 7778) for family in (4, 6)]
     result = world.check(Table(False).allow(port=7777), probes)
     assert {result[p] for p in probes if p.port == 7777} == {"refused"}
 
@@ -293,7 +293,7 @@ def test_family_10_by_the_address_of_a_service(world):
     with ServiceRules(world) as rules:
         for key, addresses in vips.items():
             for family, vip in addresses.items():
-                for protocol in ("tcp", "udp"):
+                for protocol in PROTOCOLS:
                     rules.add(vip, 8080, world.ip(key, family), 80, protocol)
         world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")), ports=[port(80)])]),
                     network_policy("z", "to-x", labels(pod="b"), None, [egress(peer(namespaces=labels(ns="x")))],
@@ -304,10 +304,11 @@ def test_family_10_by_the_address_of_a_service(world):
         for source in TARGETS:
             for key, addresses in vips.items():
                 for family, vip in addresses.items():
-                    for protocol in ("tcp", "udp") if source != key else ():
+                    for protocol in PROTOCOLS if source != key else ():
                         probes.append(Probe(source, vip, protocol, 8080, family))
                         if not direct.expects(Probe(source, key, protocol, 80, family)):
                             table.deny(source, vip, protocol)
-        result = world.check(table, probes, has_reference=False)
+        services = {(vip, 8080): (key, 80) for key, addresses in vips.items() for vip in addresses.values()}
+        result = world.check(table, probes, services=services)
         owner = {vip: key for key, addresses in vips.items() for vip in addresses.values()}
         assert all(result.who[p] == owner[p.target] for p in probes if result[p] == "open")

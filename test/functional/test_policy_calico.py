@@ -4,6 +4,7 @@ docs/PARITY.md in the names."""
 import socket
 import struct
 import time
+from itertools import product
 
 import pytest
 
@@ -13,7 +14,7 @@ from policy.encapsulation import encapsulated
 from policy.objects import (calico_policy, cluster_peer, cluster_policy, cluster_rule, endpoint_slice,
                             felix_configuration, global_policy,
                             ingress, labels, network_policy, network_set, peer, port, rule, service, subject, tier)
-from policy.prober import Probe
+from policy.prober import PROTOCOLS, Probe
 from policy.services import ServiceRules
 from policy.tables import Table
 from policy.world import port_name
@@ -347,14 +348,17 @@ def test_17_policy_sees_the_pod_behind_a_service_not_its_address(world):
                 network_policy("x", "by-vip", labels(pod="b"), None,
                                [{"to": [peer(cidr=f"{vip4}/32"), peer(cidr=f"{vip6}/128")]}], ["Egress"]))
     with ServiceRules(world) as rules:
-        for vip, family in ((vip4, 4), (vip6, 6)):
-            rules.add(vip, 8080, world.ip("y/a", family), 81)
-            rules.add(vip, 8081, world.ip("y/b", family), 81)
-            rules.add(vip, 8082, world.ip("y/a", family), 80)
-        probes = [Probe(source, vip, "tcp", number, family) for source in ("x/a", "x/b", "x/c", "y/a", "y/c")
+        services = {}
+        for (vip, family), (number, end) in product(((vip4, 4), (vip6, 6)), (
+                (8080, ("y/a", 81)), (8081, ("y/b", 81)), (8082, ("y/a", 80)))):
+            services[vip, number] = end
+            for protocol in PROTOCOLS:
+                rules.add(vip, number, world.ip(end[0], family), end[1], protocol)
+        probes = [Probe(pod.key, vip, protocol, number, family) for pod in world.pods() for protocol in PROTOCOLS
                   for vip, family in ((vip4, 4), (vip6, 6)) for number in (8080, 8081, 8082)
-                  if (source, number) not in (("y/a", 8080), ("y/a", 8082))]  # hairpin is kube-proxy's to masquerade
-        result = world.check(Table().deny("x/a").allow("x/a", port=8080).deny("x/b"), probes, has_reference=False)
+                  if pod.key != services[vip, number][0]]  # hairpin is kube-proxy's to masquerade
+        result = world.check(Table().deny("x/a").allow("x/a", protocol="tcp", port=8080).deny("x/b"), probes,
+                             services=services)
         assert result.who[Probe("x/a", vip4, "tcp", 8080, 4)] == "y/a"
 
 

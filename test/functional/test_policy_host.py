@@ -5,6 +5,8 @@ n1 has the endpoint under test, on eth0 or on every interface; n2 is another nod
 routers. Both pods and hosts listen on ports 80 and 81, n1 on some failsafe ports as well.
 """
 
+from itertools import permutations, product
+
 import pytest
 
 from lab import Capture
@@ -12,8 +14,8 @@ from lab.topology import OUTSIDE4, OUTSIDE6
 from policy import explained
 from policy.objects import (felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy, peer,
                             port, rule)
-from policy.prober import FAMILIES, Place, Probe
-from policy.services import ServiceRules
+from policy.prober import FAMILIES, PORTS, PROTOCOLS, Place, Probe
+from policy.services import ServiceRules, behind
 from policy.tables import Table
 
 FAILSAFES = (22, 179, 2379, 6443)
@@ -37,24 +39,27 @@ def n1_endpoint(interface="eth0", **more):
     return host_endpoint("n1-host", "n1", interface, host="n1", **more)
 
 
-def flows(world, *ends, ports=(80, 81), protocols=("tcp", "udp", "sctp")):
+def flows(*ends, ports=PORTS, protocols=PROTOCOLS):
     """Probes of (source, target) in both families."""
     return [Probe(a, b, protocol, number, family) for a, b in ends for protocol in protocols for number in ports
             for family in FAMILIES]
 
 
+# What runs where, as tables name it; every pod meets every pod.
+ON_N1, ON_N2 = ["*/a", "*/b"], "*/c"
+N1_PODS, N2_PODS = ([f"{ns}/{pod}" for ns in "xyz" for pod in pods] for pods in ("ab", "c"))
 TO_HOST = [("n2", "n1"), ("outside", "n1")]
-FROM_HOST = [("n1", "n2"), ("n1", "outside")]
-FORWARDED = [("x/c", "x/a"), ("x/a", "x/c"), ("y/b", "z/c"), ("n2", "y/a")]
-LOCAL = [("x/a", "y/b"), ("z/b", "z/a"), ("n1", "x/a"), ("n1", "z/b")]
+FROM_HOST = [("n1", end) for end in ("n2", "outside", *N2_PODS)]
+FORWARDED = [*product(N1_PODS, N2_PODS), *product(N2_PODS, N1_PODS), *product(["n2"], N1_PODS)]
+LOCAL = [*permutations(N1_PODS, 2), *permutations(N2_PODS, 2), *product(["n1"], N1_PODS)]
 
 
-def check(world, table, ends=None):
-    ends = TO_HOST + FROM_HOST + FORWARDED + LOCAL if ends is None else ends
-    return world.check(table, flows(world, *ends))
+def check(world, table, ends=(*TO_HOST, *FROM_HOST, *FORWARDED, *LOCAL)):
+    return world.check(table, flows(*ends))
 
 
-CLOSED = Table().deny(["n2", "outside"], "n1").deny("n1", ["n2", "outside"])
+FAR = ["n2", "outside", ON_N2]  # for the node itself; whom it is reached by are the first two
+CLOSED = Table().deny(["n2", "outside"], "n1").deny("n1", FAR)
 
 
 # ---- 27
@@ -63,8 +68,8 @@ def test_27_what_becomes_of_packets_to_their_own_node(hosts, action, opens):
     world = hosts
     if action:
         world.apply(felix_configuration(defaultEndpointToHostAction=action))
-    ends = [("x/a", "n1"), ("y/b", "n1"), ("z/c", "n2"), ("n1", "x/a"), ("x/a", "y/b")]
-    table = Table() if opens else Table().deny(["x/a", "y/b"], "n1").deny("z/c", "n2")
+    ends = [*product(N1_PODS, ["n1"]), *product(N2_PODS, ["n2"]), *LOCAL]
+    table = Table() if opens else Table().deny(ON_N1, "n1").deny(ON_N2, "n2")
     check(world, table, ends)
     # Egress policy comes first, whatever the action.
     world.apply(network_policy("x", "no-egress", A, types=["Egress"]))
@@ -78,11 +83,8 @@ def test_30_an_endpoint_without_policy_blocks_the_host_and_nothing_else(hosts, i
     world.apply(n1_endpoint(interface))
     check(world, CLOSED)
     # Failsafes: in 22, 179, 2379, 6443; out all of these but 22. The API is still reached: felix follows.
-    ends = flows(world, ("n2", "n1"), ports=FAILSAFES, protocols=["tcp"]) + flows(
-        world, ("n1", "n2"), ports=FAILSAFES, protocols=["tcp"])
-    world.check(Table().deny("n1", "n2", "tcp", 22), ends)
-    pods = [pod.key for pod in world.pods()]
-    world.check(Table(), world.pairs(pods, pods))
+    world.check(Table().deny("n1", "n2", "tcp", 22),
+                flows(("n2", "n1"), ("n1", "n2"), ports=FAILSAFES, protocols=["tcp"]))
 
 
 def test_30_an_endpoint_by_expected_address(hosts):
@@ -108,7 +110,7 @@ def test_31_policies_and_the_profile_of_an_endpoint(hosts, interface):
     world.apply(n1_endpoint(interface), global_policy("host", "host == 'n1'", [
         rule("Allow", protocol="TCP", destination={"ports": [80]})], [
             rule("Allow", protocol="UDP", destination={"ports": [81]})]))
-    opened = CLOSED.copy().allow(["n2", "outside"], "n1", "tcp", 80).allow("n1", ["n2", "outside"], "udp", 81)
+    opened = CLOSED.copy().allow(["n2", "outside"], "n1", "tcp", 80).allow("n1", FAR, "udp", 81)
     check(world, opened)
     world.apply(global_policy("host", "host == 'n1'", [
         rule("Deny", source={"nets": [f"{OUTSIDE4}/32"]}), rule("Deny", source={"nets": [f"{OUTSIDE6}/128"]}),
@@ -131,10 +133,10 @@ def test_32_forwarded_traffic_with_and_without_apply_on_forward(hosts, interface
                          applyOnForward=True, order=1)
     world.apply(deny)
     # In at n1's eth0 (to pods of n1) no TCP, out of it no UDP; the rest falls off the tier, which denies.
-    check(world, Table().deny(["x/c", "n2"], ["x/a", "y/a"]).deny(["x/a", "y/b"], ["x/c", "z/c"]), ends)
+    check(world, Table().deny([ON_N2, "n2"], ON_N1).deny(ON_N1, ON_N2), ends)
     world.apply(global_policy("forward", ON_HOST, [rule("Deny", protocol="TCP"), rule("Allow")],
                               [rule("Deny", protocol="UDP"), rule("Allow")], applyOnForward=True, order=1))
-    table = Table().deny(["x/c", "n2"], ["x/a", "y/a"], "tcp").deny(["x/a", "y/b"], ["x/c", "z/c"], "udp")
+    table = Table().deny([ON_N2, "n2"], ON_N1, "tcp").deny(ON_N1, ON_N2, "udp")
     check(world, table, ends)
     # Together with the pod's own policy both have to allow.
     world.apply(network_policy("x", "only-80", A, [ingress(ports=[port(80, p) for p in ("TCP", "UDP", "SCTP")])]))
@@ -147,15 +149,15 @@ def node_ports_fixture(hosts):
     """A node port of n1 to x/a:80, as kube-proxy makes it for a backend on the same node."""
     with ServiceRules(hosts, [hosts.node("n1")]) as rules:
         for family in FAMILIES:
-            for protocol in ("tcp", "udp"):
+            for protocol in PROTOCOLS:
                 rules.add(None, NODE_PORT, hosts.ip("x/a", family), 80, protocol)
         yield hosts
 
 
-def via_node(world, source, node="n1", number=NODE_PORT, protocols=("tcp", "udp")):
+def via_node(world, source, node="n1", number=NODE_PORT):
     node = world.node(node)
     return [Probe(source, {4: node.ip4, 6: node.ip6}[family], protocol, number, family)
-            for protocol in protocols for family in FAMILIES]
+            for protocol in PROTOCOLS for family in FAMILIES]
 
 
 def check_explained(world, table, probes):
@@ -175,7 +177,7 @@ def test_33_pre_dnat_closes_node_ports_and_pins_holes(node_ports, interface):
     world.apply(n1_endpoint(interface, profiles=["projectcalico-default-allow"]))
     world.check(Table(), probes, has_reference=False)
     check_explained(world, Table(), probes)
-    deny = [rule("Deny", protocol=name, destination={"ports": [NODE_PORT]}) for name in ("TCP", "UDP")]
+    deny = [rule("Deny", protocol=name.upper(), destination={"ports": [NODE_PORT]}) for name in PROTOCOLS]
     world.apply(global_policy("node-ports", ON_HOST, deny, preDNAT=True, applyOnForward=True, order=20))
     world.check(Table(False), probes, has_reference=False)
     check_explained(world, Table(False), probes)
@@ -200,7 +202,7 @@ def test_33_the_port_behind_dnat_is_for_apply_on_forward_and_the_pod(node_ports)
                 global_policy("forward", ON_HOST, [
                     rule("Allow", protocol="TCP", destination={"ports": [80]}), rule("Deny")],
                               types=["Ingress"], applyOnForward=True))
-    world.check(Table().deny(protocol="udp"), probes, has_reference=False)
+    world.check(Table(False).allow(protocol="tcp"), probes, has_reference=False)
     # The pod's own policy sees the client's address: nothing was masqueraded on the way in.
     world.apply(network_policy("x", "outside-only", A, [
         ingress(peer(cidr=f"{OUTSIDE4}/32"), peer(cidr=f"{OUTSIDE6}/128"), ports=[port(80)])]))
@@ -247,7 +249,7 @@ def test_34_do_not_track_allows_both_ways_without_a_connection_entry(hosts):
     assert not {flow for flow in new if flow[0] in ("tcp", "udp") and "dport=80" in flow and f"dst={n1.ip4}" in flow}
     assert {flow for flow in new if "dport=80" in flow}, "the others are tracked"
     # Failsafes are left alone in raw, too.
-    world.check(Table(), flows(world, ("n2", "n1"), ports=(22, 179), protocols=["tcp"]))
+    world.check(Table(), flows(("n2", "n1"), ports=(22, 179), protocols=["tcp"]))
 
 
 def test_34_do_not_track_denies_before_a_normal_policy_allows(hosts):
@@ -256,8 +258,7 @@ def test_34_do_not_track_denies_before_a_normal_policy_allows(hosts):
     check(world, Table())
     world.apply(global_policy("untracked", ON_HOST, [rule("Deny", protocol="UDP", destination={"ports": [80]})],
                               doNotTrack=True, applyOnForward=True))
-    check(world, Table().deny(["n2", "outside"], "n1", "udp", 80).deny(["n2"], "y/a", "udp", 80)
-          .deny("x/c", "x/a", "udp", 80))
+    check(world, Table().deny(["n2", "outside"], "n1", "udp", 80).deny(["n2", ON_N2], ON_N1, "udp", 80))
 
 
 # ---- 35
@@ -266,14 +267,15 @@ def test_35_host_ports_meet_the_policy_of_the_pod(hosts):
     node = world.node("n1")
     with ServiceRules(world, [node]) as rules:
         for address, family in ((node.ip4, 4), (node.ip6, 6)):
-            rules.add(address, HOST_PORT, world.ip("x/b", family), 81, "tcp")
-        probes = via_node(world, "outside", number=HOST_PORT, protocols=["tcp"]) + via_node(
-            world, "n2", number=HOST_PORT, protocols=["tcp"]) + via_node(world, "y/a", number=HOST_PORT,
-                                                                        protocols=["tcp"])
-        world.check(Table(), probes, has_reference=False)
+            for protocol in PROTOCOLS:
+                rules.add(address, HOST_PORT, world.ip("x/b", family), 81, protocol)
+        probes = [probe for source in ("outside", "n2", *N1_PODS) if source != "x/b"  # nobody masquerades it
+                  for probe in via_node(world, source, number=HOST_PORT)]
+        to_pod = behind("x/b", {4: node.ip4, 6: node.ip6}, [HOST_PORT], 81)
+        world.check(Table(), probes, services=to_pod)
         world.apply(network_policy("x", "from-y", labels(pod="b"), [
-            ingress(peer(namespaces=labels(ns="y")), peer(cidr=f"{OUTSIDE4}/32"), ports=[port(81)])]))
-        world.check(Table(False).allow("y/a").allow("outside", family=4), probes, has_reference=False)
+            ingress(peer(namespaces=labels(ns="y")), peer(cidr=f"{OUTSIDE4}/32"), ports=[port(81), port(81, "SCTP")])]))
+        world.check(Table(False).allow("y/*").allow("outside", family=4).deny(protocol="udp"), probes, services=to_pod)
 
 
 def test_35_a_node_port_that_is_masqueraded_shows_the_policy_the_nodes_address(hosts):
@@ -282,8 +284,9 @@ def test_35_a_node_port_that_is_masqueraded_shows_the_policy_the_nodes_address(h
     n1 = world.node("n1")
     with ServiceRules(world, [n1]) as rules:
         for family in FAMILIES:
-            rules.add(None, NODE_PORT, world.ip("x/c", family), 80, "tcp", masquerade=True)
-        probes = via_node(world, "outside", protocols=["tcp"])
+            for protocol in PROTOCOLS:
+                rules.add(None, NODE_PORT, world.ip("x/c", family), 80, protocol, masquerade=True)
+        probes = via_node(world, "outside")
         world.check(Table(), probes, has_reference=False)
         world.apply(network_policy("x", "client", labels(pod="c"), [
             ingress(peer(cidr=f"{OUTSIDE4}/32"), peer(cidr=f"{OUTSIDE6}/128"))]))

@@ -118,16 +118,17 @@ def test_connections_through_a_node_port_are_judged_as_they_arrived(world, ends,
     with ServiceRules(world, [world.node("n1")]) as rules, OpenFlows() as flows:
         gone, kept = [], []
         for family in FAMILIES:
-            for protocol in ("tcp", "udp"):
+            for protocol in PROTOCOLS:
                 for number in (GONE, KEPT):
                     via = (n1.ips[family], NODE_PORT + number)
                     rules.add(None, via[1], pod.ips[family], number, protocol)
                     flow = flows.open(protocol, ends["outside"], pod, number, family, via)
                     (gone if number == GONE else kept).append(flow)
+        by_node = list(kept)
         # The same port of the pod, not by way of the node's.
         kept += open_all(flows, ends, [("n2", "x/b"), ("x/c", "y/a")], GONE)
         flows.wait_both_ways()
-        deny = [rule("Deny", protocol=name, destination={"ports": [NODE_PORT + GONE]}) for name in ("TCP", "UDP")]
+        deny = [rule("Deny", protocol=name, destination={"ports": [NODE_PORT + GONE]}) for name in ("TCP", "UDP", "SCTP")]
         moment = time.monotonic()
         world.apply(global_policy("node-ports", ON_HOST, deny, preDNAT=True, applyOnForward=True))
         assert_stopped(gone, moment)
@@ -135,8 +136,8 @@ def test_connections_through_a_node_port_are_judged_as_they_arrived(world, ends,
         # The pod's policy goes by its own port.
         moment = time.monotonic()
         world.apply(network_policy("x", "a", labels(pod="a"), [ingress(ports=[port(9, "TCP")])]))
-        assert_stopped(kept[:4], moment)
-        assert_untouched(kept[4:], moment)
+        assert_stopped(by_node, moment)
+        assert_untouched(kept[len(by_node):], moment)
 
 
 def test_failsafe_ports_that_are_taken_away_keep_nothing_open(world, ends):

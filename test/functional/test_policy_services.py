@@ -8,8 +8,8 @@ import pytest
 from policy.flows import OpenFlows
 from policy.kube_proxy import KubeProxy, Service
 from policy.objects import ingress, labels, network_policy, peer
-from policy.prober import FAMILIES, Probe
-from policy.services import GONE, KEPT, ServiceStream, assert_revoked
+from policy.prober import FAMILIES, PORTS, PROTOCOLS, Probe
+from policy.services import GONE, KEPT, ServiceStream, assert_revoked, behind, wait_on_top
 from policy.tables import Table
 
 A = labels(pod="a")
@@ -39,12 +39,16 @@ def test_43_kube_proxy_changes_its_mode_while_felix_runs(world):
     """iptables, nft, iptables, nft: no denied packet passes at any moment, what is allowed does in every mode."""
     world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]))
     stream = ServiceStream(world, A_IPS, "x/a", denied=["z/a", "x/b", "z/c"], allowed=["y/b", "y/c"])
-    services = [*stream.services, service(world, "main", 80)]
-    probes = [Probe(source, A_IPS[family], protocol, 80, family) for source in ("x/b", "x/c", "y/a", "y/b", "y/c", "z/a", "z/c")
-              for protocol in ("tcp", "udp") for family in FAMILIES]
+    services = [*stream.services, *(service(world, f"main{number}", number) for number in PORTS)]
+    probes = [Probe(pod.key, A_IPS[family], protocol, number, family) for pod in world.pods() for protocol in PROTOCOLS
+              for number in PORTS for family in FAMILIES]
     table = Table(False).allow("y/*")
-    stream.switch([Mode(world, mode, services) for mode in ("iptables", "nft", "iptables", "nft")],
-                  lambda: world.check(table, probes, has_reference=False, has_explain=False))
+
+    def check():
+        wait_on_top(world)
+        world.check(table, probes, services=behind("x/a", A_IPS, PORTS))
+
+    stream.switch([Mode(world, mode, services) for mode in ("iptables", "nft", "iptables", "nft")], check)
 
 
 @pytest.mark.parametrize("mode", ["iptables", "nft"])
@@ -53,4 +57,5 @@ def test_open_connections_through_a_service_stop_when_policy_takes_them_away(wor
     with contextlib.ExitStack() as stack:
         for node in world.nodes.values():
             stack.enter_context(KubeProxy(node, mode, world.backend, services))
+        wait_on_top(world)
         assert_revoked(world, stack.enter_context(OpenFlows()), A_IPS, "x/a")

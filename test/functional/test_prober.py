@@ -5,6 +5,7 @@ import time
 import pytest
 
 from lab import Lab, ZoneSpec
+from policy import sctp
 from policy.prober import OPEN, REFUSED, SILENT, Probe, Prober
 from policy.tables import Table
 
@@ -88,6 +89,12 @@ def test_a_packet_that_arrives_is_not_taken_for_denied(prober, rules):
     assert set(prober.probe(probes, allowed=()).values()) == {"arrived"}
     with pytest.raises(AssertionError):
         prober.check(Table(allow=False), probes)
+
+
+def test_an_sctp_packet_that_was_translated_without_its_checksum_is_none():
+    whole = sctp.init(1000, 80, 7)
+    assert sctp.parse(whole)[:2] == (1000, 80)
+    assert sctp.parse(whole[:2] + b"\x00\x51" + whole[4:]) is None
 
 
 def test_refused_is_told_from_silent(lab, prober, rules):

@@ -93,11 +93,12 @@ class _Sockets(Flow):
 class _Sctp(Flow):
     """An association made by hand on raw sockets; all it does is what connection tracking wants to see."""
 
-    def __init__(self, name, places, family, port, source_port):
+    def __init__(self, name, places, family, port, source_port, via=None):
         super().__init__(name)
         self.family, self.ports = family, [source_port, port]
         self.tags = [0x11110000 | source_port, 0x22220000 | source_port]
-        self.addresses = [p.ips[family] for p in places]
+        client, server = (p.ips[family] for p in places)
+        self.peers = [via or (server, port), (client, source_port)]  # as either end sees the other
         self.sockets = []
         for place in places:
             s = place.netns.socket(AF[family], socket.SOCK_RAW, sctp.PROTO_SCTP)
@@ -107,7 +108,7 @@ class _Sctp(Flow):
 
     def _put(self, end, text):
         try:
-            self.sockets[end].sendto(text, (self.addresses[1 - end], 0))
+            self.sockets[end].sendto(text, (self.peers[end][0], 0))
         except OSError:
             pass
 
@@ -121,15 +122,16 @@ class _Sctp(Flow):
             except OSError:
                 continue
             found = sctp.parse(text[(text[0] & 15) * 4:] if self.family == 4 else text)
-            if found and found[:2] == (self.ports[1 - end], self.ports[end]):
+            if found and found[:2] == (self.peers[end][1], self.ports[end]):
                 yield found[2], found[3]
 
     def connect(self, deadline=10):
         """INIT, INIT ACK, COOKIE ECHO, COOKIE ACK."""
         client, server = self.ports
-        steps = ((CLIENT, sctp.init(client, server, self.tags[CLIENT]), sctp.INIT),
+        there = self.peers[CLIENT][1]
+        steps = ((CLIENT, sctp.init(client, there, self.tags[CLIENT]), sctp.INIT),
                  (SERVER, sctp.init_ack(server, client, self.tags[CLIENT], self.tags[SERVER]), sctp.INIT_ACK),
-                 (CLIENT, sctp.packet(client, server, self.tags[SERVER], sctp.COOKIE_ECHO, b"cookie.."),
+                 (CLIENT, sctp.packet(client, there, self.tags[SERVER], sctp.COOKIE_ECHO, b"cookie.."),
                   sctp.COOKIE_ECHO),
                  (SERVER, sctp.packet(server, client, self.tags[CLIENT], sctp.COOKIE_ACK), sctp.COOKIE_ACK))
         for end, text, kind in steps:
@@ -140,7 +142,7 @@ class _Sctp(Flow):
 
     def send(self, end):
         self.sent[end] += 1
-        self._put(end, sctp.data(self.ports[end], self.ports[1 - end], self.tags[1 - end], self.sent[end], b"message."))
+        self._put(end, sctp.data(self.ports[end], self.peers[end][1], self.tags[1 - end], self.sent[end], b"message."))
 
     def receive(self, end, now):
         for tag, kind in self._get(end):
@@ -163,12 +165,12 @@ class OpenFlows:
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def open(self, protocol, client, server, port, family=4, via=None):
-        """Opened when this returns; LabError when it cannot be. `via`: (address, port) the client goes to instead,
-        for TCP and UDP; somebody's DNAT makes the server's of it."""
+        """Opened when this returns; LabError when it cannot be. `via`: (address, port) the client goes to instead;
+        somebody's DNAT makes the server's of it."""
         client, server = Place.of(client), Place.of(server)
         name = f"{protocol} {client.name} -> {server.name}:{port} IPv{family}" + (f" via {via[0]}:{via[1]}" if via else "")
         if protocol == "sctp":
-            flow = self._sctp(name, client, server, port, family)
+            flow = self._sctp(name, client, server, port, family, via)
         else:
             make = {"tcp": self._tcp, "udp": self._udp}[protocol]
             flow = make(name, client, server, (server.ips[family], port), via)
@@ -208,8 +210,8 @@ class OpenFlows:
         return _Sockets(name, [(caller, via or answerer.getsockname()), (answerer, caller.getsockname())])
 
     @staticmethod
-    def _sctp(name, client, server, port, family):
-        flow = _Sctp(name, [client, server], family, port, next(_ports))
+    def _sctp(name, client, server, port, family, via):
+        flow = _Sctp(name, [client, server], family, port, next(_ports), via)
         try:
             flow.connect()
         except LabError:

@@ -10,6 +10,8 @@ import subprocess
 
 from lab.node import POOL4, POOL6
 
+from .prober import PROTOCOLS
+
 MASQUERADE, DROP = "0x4000/0x4000", "0x8000/0x8000"
 CLUSTER_NETS = {4: POOL4, 6: POOL6}
 TABLES = ("filter", "nat")
@@ -35,7 +37,7 @@ class Service:
 
 
 class KubeProxy:
-    def __init__(self, node, mode, backend, services, protocols=("tcp", "udp")):
+    def __init__(self, node, mode, backend, services, protocols=PROTOCOLS):
         self.node, self.mode, self.backend, self.protocols = node, mode, backend, protocols
         self.services = services
 

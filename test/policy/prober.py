@@ -420,7 +420,7 @@ class Prober:
             if port in ports:
                 self._sendto(s, sctp.init_ack(port, source_port, asked, 7, place.name.encode()), (address, 0))
             elif ports:
-                self._sendto(s, sctp.packet(port, source_port, asked, sctp.ABORT, flags=1), (address, 0))
+                self._sendto(s, sctp.packet(port, source_port, asked, sctp.ABORT), (address, 0))
         elif tag in tags and self.run.probes[tags[tag]].source == place.name:
             # Elsewhere it is one that a masquerading node took for its own.
             if kind == sctp.INIT_ACK:

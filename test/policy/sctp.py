@@ -56,8 +56,9 @@ def data(source_port, port, tag, number, payload):
 
 
 def parse(text):
-    """(source port, port, tag, chunk kind, chunk body) of a packet without its IP header, or None."""
-    if len(text) < 16:
+    """(source port, port, tag, chunk kind, chunk body) of a packet without its IP header, or None. A wrong checksum makes
+    it none, as it does to every receiver: whoever translates ports has to calculate it anew."""
+    if len(text) < 16 or struct.unpack_from("<I", text, 8)[0] != crc32c(text[:8] + bytes(4) + text[12:]):
         return None
     source_port, port, tag = struct.unpack_from("!HHI", text)
     kind, _, length = struct.unpack_from("!BBH", text, 12)

@@ -8,7 +8,7 @@ from lab import Stream, wait_for
 from .flows import assert_stopped, assert_untouched
 from .kube_proxy import Service
 from .objects import ingress, labels, network_policy, port
-from .prober import FAMILIES
+from .prober import FAMILIES, PROTOCOLS
 from .world import World
 
 
@@ -59,6 +59,26 @@ class ServiceRules:
         self.close()
 
 
+def forward_rules(world, node="n1", family=4):
+    """The rules of FORWARD."""
+    return [line for line in world.node(node).tables(family) if line.startswith("-A FORWARD ")]
+
+
+def wait_on_top(world, deadline=10):
+    """Until felix is ahead of whoever inserted rules. Till then what they accept is accepted, kube-proxy for one every packet
+    of an open connection."""
+    for node in world.nodes:
+        for family in FAMILIES:
+            wait_for(lambda n=node, f=family: "-j cali-FORWARD" in (forward_rules(world, n, f) or [""])[0], deadline,
+                     lambda n=node, f=family: f"our hook first: {forward_rules(world, n, f)}")
+
+
+def behind(key, ips, ports, pod_port=None):
+    """The pod behind a service, as World.check() wants it. `ips`: {family: address}; without `pod_port` every port is the
+    pod's, too."""
+    return {(address, number): (key, pod_port or number) for address in ips.values() for number in ports}
+
+
 class ServiceStream:
     """UDP packets to a service's address in front of one pod, of clients that are denied and of others that are allowed.
     Every flow has a port of its own, `services` are what kube-proxy needs to know."""
@@ -107,12 +127,12 @@ def assert_revoked(world, flows, ips, key, within=1.0):
     directions; those to other ports go on. kube-proxy knows the ports GONE and KEPT."""
     def opened(numbers):
         return [flows.open(protocol, world.pod(client), world.pod(key), number, family, via=(ips[family], number))
-                for client, number in zip(("y/b", "y/c"), numbers) for protocol in ("tcp", "udp") for family in FAMILIES]
+                for client, number in zip(("y/b", "y/c"), numbers) for protocol in PROTOCOLS for family in FAMILIES]
 
     gone, kept = opened(GONE), opened(KEPT)
     flows.wait_both_ways()
     moment = time.monotonic()
     world.apply(network_policy("x", "cut", labels(pod=key[-1]), [
-        ingress(ports=[port(number, name) for number in KEPT for name in ("TCP", "UDP")])]))
+        ingress(ports=[port(number, name.upper()) for number in KEPT for name in PROTOCOLS])]))
     assert_stopped(gone, moment, within)
     assert_untouched(kept, moment)

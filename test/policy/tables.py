@@ -90,9 +90,31 @@ class Table:
         if wrong:
             raise AssertionError(describe(result, self.expects, wrong, str(self)))
 
+    def behind(self, probes, ends):
+        """This table as those see it who look at packets behind a service's translation, and the probes they see. `ends`:
+        {(address, port): (place, port)} of services."""
+        judged = {}
+        for probe in probes:
+            place, port = ends.get((probe.target, probe.port), (probe.target, probe.port))
+            judged.setdefault(probe._replace(target=place, port=port), set()).add(self.expects(probe))
+        both = [str(probe) for probe, verdicts in judged.items() if len(verdicts) > 1]
+        assert not both, f"expected to be allowed and denied: {both}"
+        return _Judged(judged, str(self)), list(judged)
+
     def __str__(self):
         lines = ["all " + ("allow" if self.default else "deny")] + [s.text for s in self.statements]
         return "; ".join(lines) + "".join(f" AND ({other})" for other in self.others)
+
+
+class _Judged:
+    def __init__(self, judged, text):
+        self.judged, self.text = judged, text
+
+    def expects(self, probe):
+        return True in self.judged[probe]
+
+    def __str__(self):
+        return self.text
 
 
 def describe(result, expects, wrong, title, limit=6):
