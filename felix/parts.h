@@ -5,6 +5,7 @@
 #include "felix/calc/node_state.h"
 #include "felix/dataplane/backend.h"
 #include "felix/dataplane/endpoints.h"
+#include "felix/dataplane/features.h"
 #include "felix/dataplane/iptables.h"
 #include "felix/dataplane/sets.h"
 #include "felix/dataplane/shaping.h"
@@ -90,6 +91,7 @@ struct felix {
     struct floating *floating;
     struct desired_pools pools;
     struct policies *policies;
+    struct features features;   /* of iptables, once tables_known */
     struct rules_config *rules; /* what policies renders with */
     bool marks_are_carried;     /* nothing has the bits of an earlier mask any more */
     bool has_ipvs;              /* kube-proxy works with IPVS here */
@@ -110,7 +112,7 @@ struct felix {
     struct tunnel tunnel;
     struct iptables *tables[2]; /* IPv4, IPv6 (NULL without) */
     struct iptables *others[2]; /* the other backend: our leftovers there are removed */
-    bool tables_known;          /* the backend was chosen */
+    bool tables_known;          /* the backend was chosen, and tried */
     enum iptables_backend backend;
     bool inherited;       /* an earlier run left sets and rules behind */
     bool leftovers_known; /* sets nobody wants were looked for */

@@ -122,13 +122,20 @@ fill_nat(struct nat_rules_config *nat, const struct felix_settings *settings)
     }
 }
 
+static bool
+has(enum feature_override override, bool is_detected)
+{
+    return override == FEATURE_DETECTED ? is_detected : override == FEATURE_ON;
+}
+
 struct rules_config *
-rules_config_new(const struct felix_settings *settings, const struct store *store, bool has_tunnel)
+rules_config_new(const struct felix_settings *settings, const struct store *store,
+                 const struct features *features, bool has_tunnel)
 {
     struct rules_config *config = NEW(struct rules_config);
-    struct feature_overrides features = {0};
+    struct feature_overrides overrides = {0};
 
-    (void)!feature_overrides_parse(settings->feature_overrides, &features, NULL);
+    (void)!feature_overrides_parse(settings->feature_overrides, &overrides, NULL);
     if (!interface_prefixes_parse(settings->interface_prefix, &config->prefixes, NULL)) {
         config->prefixes = (struct interface_prefixes){.items = {"cali"}, .n = 1};
     }
@@ -138,12 +145,13 @@ rules_config_new(const struct felix_settings *settings, const struct store *stor
     collect_service_nets(config, store);
     (void)!failsafe_ports_parse(settings->failsafe_in, &config->failsafe_in, NULL);
     (void)!failsafe_ports_parse(settings->failsafe_out, &config->failsafe_out, NULL);
-    config->fixed = (struct static_rules_config){.workload_prefix = config->prefixes.items[0],
-                                                 .is_append_mode = settings->chain_insert_mode == 1,
-                                                 .has_random_fully = !features.no_masq_random,
-                                                 .has_snat_random_fully = !features.no_snat_random,
-                                                 .has_tunnel = has_tunnel,
-                                                 .policy = &config->policy};
+    config->fixed = (struct static_rules_config){
+        .workload_prefix = config->prefixes.items[0],
+        .is_append_mode = settings->chain_insert_mode == 1,
+        .has_random_fully = has(overrides.masq_random, features->masquerade_random_fully),
+        .has_snat_random_fully = has(overrides.snat_random, features->snat_random_fully),
+        .has_tunnel = has_tunnel,
+        .policy = &config->policy};
     fill_nat(&config->fixed.nat, settings);
     fill_policy(config, settings);
     return config;

@@ -23,5 +23,6 @@ struct rules_config {
 
 /* 'settings' is borrowed. The caller frees with rules_config_free(). */
 struct rules_config *rules_config_new(const struct felix_settings *settings,
-                                      const struct store *store, bool has_tunnel);
+                                      const struct store *store, const struct features *features,
+                                      bool has_tunnel);
 void rules_config_free(struct rules_config *config); /* NULL is fine */

@@ -738,7 +738,8 @@ static const struct setting rows[] = {
      .effect = FELIX_CHANGES_RULES,
      .help =
          "MASQFullyRandom=false, SNATFullyRandom=false, separated by commas: ports of what leaves "
-         "the cluster are not chosen at random (kernels before 3.14)."},
+         "the cluster are not chosen at random; true: they are, though trying says that iptables "
+         "cannot."},
     {.name = "NetlinkTimeout",
      .env = "FELIX_NETLINKTIMEOUTSECS",
      .type = SETTING_SECONDS,

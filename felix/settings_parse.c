@@ -142,9 +142,9 @@ feature_parse(char *item, struct feature_overrides *features, struct err *err)
 {
     const struct {
         const char *name;
-        bool *is_off;
-    } known[] = {{"MASQFullyRandom", &features->no_masq_random},
-                 {"SNATFullyRandom", &features->no_snat_random}};
+        enum feature_override *override;
+    } known[] = {{"MASQFullyRandom", &features->masq_random},
+                 {"SNATFullyRandom", &features->snat_random}};
     char *equals = strchr(item, '=');
 
     if (!equals) {
@@ -156,8 +156,8 @@ feature_parse(char *item, struct feature_overrides *features, struct err *err)
         if (strcasecmp(name, known[i].name) != 0) {
             continue;
         }
-        *known[i].is_off = strcasecmp(value, "false") == 0;
-        return *known[i].is_off || strcasecmp(value, "true") == 0 ||
+        *known[i].override = strcasecmp(value, "false") == 0 ? FEATURE_OFF : FEATURE_ON;
+        return *known[i].override == FEATURE_OFF || strcasecmp(value, "true") == 0 ||
                err_set(err, "'%.32s' is not true or false", value);
     }
     return err_set(err,

@@ -10,9 +10,14 @@ typedef VEC(struct failsafe_port) failsafe_vec; /* a name for a container, as ro
  * tcp), net, port; separated by commas. "none" and "" are no ports. Appends to 'ret_ports', also
  * when it fails. */
 MUST_CHECK bool failsafe_ports_parse(const char *text, failsafe_vec *ret_ports, struct err *err);
-/* What iptables and kernel are said not to be able to. */
+/* What iptables and kernel are said to be able to or not, whatever trying says. */
+enum feature_override {
+    FEATURE_DETECTED,
+    FEATURE_OFF,
+    FEATURE_ON,
+};
 struct feature_overrides {
-    bool no_masq_random, no_snat_random;
+    enum feature_override masq_random, snat_random;
 };
 /* "MASQFullyRandom=false,SNATFullyRandom=true"; "none" and "" are none. Those are all that felix
  * has a choice in. */

@@ -15,7 +15,8 @@ tables_configure(struct felix *felix)
 {
     struct rules_config *old = felix->rules;
 
-    felix->rules = rules_config_new(felix->settings, felix->store, felix->pools.has_tunnel);
+    felix->rules =
+        rules_config_new(felix->settings, felix->store, &felix->features, felix->pools.has_tunnel);
     felix->rules->policy.has_ipvs = felix->has_ipvs;
     if (old) {
         policy_marks_follow(&felix->rules->policy.marks, &old->policy.marks,
@@ -177,6 +178,19 @@ tables_set_times(struct felix *felix)
 }
 
 static void
+on_features(void *owner, const struct features *features)
+{
+    struct felix *felix = owner;
+
+    if (!felix->is_stopping) {
+        felix->features = *features;
+        felix->tables_known = true;
+        felix->rules_dirty = true;
+        kick(&felix->flush);
+    }
+}
+
+static void
 on_backend(void *owner, enum iptables_backend backend, const char *why)
 {
     struct felix *felix = owner;
@@ -202,8 +216,7 @@ on_backend(void *owner, enum iptables_backend backend, const char *why)
         felix->others[i] = iptables_new(felix->loop, &spec);
     }
     felix->backend = backend;
-    felix->tables_known = true;
-    kick(&felix->flush);
+    features_detect(felix->loop, backend, on_features, felix);
 }
 
 void

@@ -15,6 +15,12 @@ struct nat_rules_config {
     bool excludes_hosts;            /* nodes see pods' own addresses (IPv4) */
 };
 
+/* What iptables and the kernel here can do. */
+struct features {
+    bool masquerade_random_fully; /* MASQUERADE --random-fully */
+    bool snat_random_fully;       /* SNAT --random-fully */
+};
+
 struct static_rules_config {
     const char *workload_prefix; /* "cali" */
     bool is_append_mode;         /* ChainInsertMode=append */

@@ -113,11 +113,11 @@ features_are_switched_off_by_name(void **state)
     (void)state;
     assert_true(feature_overrides_parse(" SNATFullyRandom = false ,masqfullyrandom=TRUE,",
                                         &features, NULL));
-    assert_true(features.no_snat_random);
-    assert_false(features.no_masq_random);
+    assert_int_equal(features.snat_random, FEATURE_OFF);
+    assert_int_equal(features.masq_random, FEATURE_ON);
     assert_true(feature_overrides_parse("MASQFullyRandom=false", &features, NULL));
-    assert_true(features.no_masq_random);
-    assert_false(features.no_snat_random);
+    assert_int_equal(features.masq_random, FEATURE_OFF);
+    assert_int_equal(features.snat_random, FEATURE_DETECTED);
     assert_true(feature_overrides_parse("none", &features, NULL));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct err err = ERR_INIT;
@@ -250,6 +250,37 @@ ignore(void *owner, const struct change *change)
     (void)change;
 }
 
+static const struct features all = {true, true}, nothing = {false, false};
+
+static void
+rules_use_what_is_there(void **state)
+{
+    static const struct {
+        const char *override;
+        const struct features *features;
+        bool masquerade, snat;
+    } cases[] = {
+        {"", &all, true, true},
+        {"", &nothing, false, false},
+        {"MASQFullyRandom=false", &all, false, true},
+        {"SNATFullyRandom=true", &nothing, false, true},
+    };
+    struct store *store = store_new(ignore, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct felix_settings settings;
+        load(&settings);
+        set(&settings, "FeatureDetectOverride", cases[i].override);
+        struct rules_config *config = rules_config_new(&settings, store, cases[i].features, false);
+        assert_int_equal(config->fixed.has_random_fully, cases[i].masquerade);
+        assert_int_equal(config->fixed.has_snat_random_fully, cases[i].snat);
+        rules_config_free(config);
+        settings_done(&felix_settings_spec, &settings);
+    }
+    store_free(store);
+}
+
 static void
 rules_get_calicos_defaults(void **state)
 {
@@ -258,7 +289,7 @@ rules_get_calicos_defaults(void **state)
 
     (void)state;
     load(&settings);
-    struct rules_config *config = rules_config_new(&settings, store, true);
+    struct rules_config *config = rules_config_new(&settings, store, &all, true);
     assert_int_equal(config->policy.to_host, RULES_DROP);
     assert_int_equal(config->policy.filter_allow, RULES_ACCEPT);
     assert_int_equal(config->policy.deny, RULES_DROP);
@@ -305,7 +336,7 @@ rules_get_what_is_set(void **state)
         "{\"metadata\":{\"name\":\"default\"},\"spec\":{\"serviceClusterIPs\":[{\"cidr\":"
         "\"10.96.0.0/12\"},{\"cidr\":\"10.244.128.0/20\"}],\"serviceExternalIPs\":[{\"cidr\":"
         "\"192.0.2.0/24\"}]}}");
-    struct rules_config *config = rules_config_new(&settings, store, false);
+    struct rules_config *config = rules_config_new(&settings, store, &all, false);
     assert_int_equal(config->policy.to_host, RULES_ACCEPT);
     assert_int_equal(config->policy.filter_allow, RULES_RETURN);
     assert_int_equal(config->policy.deny, RULES_REJECT);
@@ -347,6 +378,7 @@ main(void)
         cmocka_unit_test(lists_of_ranges_become_what_iptables_matches),
         cmocka_unit_test(interfaces_are_listed_by_name_or_expression),
         cmocka_unit_test(values_that_rules_cannot_hold_are_refused),
+        cmocka_unit_test(rules_use_what_is_there),
         cmocka_unit_test(rules_get_calicos_defaults),
         cmocka_unit_test(rules_get_what_is_set),
     };
