@@ -60,3 +60,13 @@ addresses_float(struct felix *felix)
     }
     VEC_DONE(&list);
 }
+
+void
+addresses_settled(struct felix *felix)
+{
+    floating_pair_vec pairs = VEC_INIT;
+
+    policies_floating_pairs(felix->policies, &pairs);
+    forget_follow(felix->forget, pairs.items, pairs.n);
+    VEC_DONE(&pairs);
+}

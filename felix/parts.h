@@ -6,6 +6,7 @@
 #include "felix/dataplane/backend.h"
 #include "felix/dataplane/endpoints.h"
 #include "felix/dataplane/features.h"
+#include "felix/dataplane/forget.h"
 #include "felix/dataplane/iptables.h"
 #include "felix/dataplane/sets.h"
 #include "felix/dataplane/shaping.h"
@@ -109,6 +110,7 @@ struct felix {
     struct shaping *shaping;
     struct set *hosts4, *all_pools[2], *masq_pools[2], *workload_sets[2], *ipvs[2];
     struct endpoints *endpoints;
+    struct forget *forget;
     struct tunnel tunnel;
     struct iptables *tables[2]; /* IPv4, IPv6 (NULL without) */
     struct iptables *others[2]; /* the other backend: our leftovers there are removed */
@@ -181,6 +183,8 @@ const char *addresses_node(const struct felix *felix, const struct ip *ip);
 bool addresses_is_service(const struct felix *felix, const struct ip *ip);
 /* Wants rules and routes of the floating addresses of this node's pods. */
 void addresses_float(struct felix *felix);
+/* The rules are in the kernel. */
+void addresses_settled(struct felix *felix);
 
 /* tables.c */
 void tables_detect(struct felix *felix); /* the backend; everything follows by itself */

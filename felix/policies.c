@@ -579,6 +579,12 @@ policies_floating(struct policies *policies, const floating_vec *addresses)
 }
 
 void
+policies_floating_pairs(const struct policies *policies, floating_pair_vec *ret_pairs)
+{
+    wanted_chains_floating_pairs(policies->chains, ret_pairs);
+}
+
+void
 policies_flush(struct policies *policies)
 {
     policy_state_flush(policies->state);

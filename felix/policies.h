@@ -70,6 +70,8 @@ void policies_set_revoking(struct policies *policies, bool is_on);
 void policies_flush(struct policies *policies);
 /* Wants the chains, in both families (tables[1] NULL: IPv4 only); sets have been written before. */
 void policies_want(struct policies *policies, struct iptables *const tables[2]);
+/* Appends floating addresses and what they are replaced by, as wanted last. */
+void policies_floating_pairs(const struct policies *policies, floating_pair_vec *ret_pairs);
 /* The rules wanted last are in the kernel. */
 void policies_settled(struct policies *policies);
 

@@ -224,6 +224,7 @@ felix_new(uv_loop_t *loop, struct configuration *configuration, struct felix **r
     felix->nodes = node_state_new(felix->node_name);
     felix->asks = asks_new(felix->prefixes.items[0]);
     felix->floating = floating_new(felix->prefixes.items[0], felix->node_name);
+    felix->forget = forget_new(felix->loop);
     felix->people = people_new(felix);
     if (!open_kernel(felix, err) || !open_node(felix, err) || !open_files(felix, err)) {
         return false;
@@ -254,6 +255,7 @@ felix_stop(struct felix *felix)
     report_close(felix);
     tables_stop(felix);
     policies_stop(felix->policies);
+    forget_free(felix->forget);
     kick_close(&felix->flush);
     uv_close((uv_handle_t *)&felix->tick, NULL);
 }

@@ -112,6 +112,7 @@ settle(struct felix *felix)
     felix->leftovers_known |= felix->is_sets_good;
     felix->has_doomed_sets = true;
     policies_settled(felix->policies);
+    addresses_settled(felix);
     kick(&felix->flush);
 }
 

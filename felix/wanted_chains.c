@@ -50,6 +50,7 @@ struct wanted_chains {
     VEC(struct pod_source) pod_sources;
     VEC(struct limit_value) limits;
     floating_vec floating_addresses;
+    floating_pair_vec floating_pairs[N_FAMILIES]; /* as they were handed over last */
     wanted_chains_lookup *lookup;
     void *lookup_owner;
 };
@@ -95,6 +96,8 @@ wanted_chains_free(struct wanted_chains *chains)
         VEC_DONE(&chains->pod_sources);
         VEC_DONE(&chains->limits);
         VEC_DONE(&chains->floating_addresses);
+        VEC_DONE(&chains->floating_pairs[0]);
+        VEC_DONE(&chains->floating_pairs[1]);
         free(chains);
     }
 }
@@ -312,24 +315,24 @@ render_ipvs_dispatch(const struct rendering *rendering, uint8_t family, struct r
 
 /* Without an address of its own a pod has none that leads to it. */
 static void
-render_floating(const struct wanted_chains *chains, uint8_t family, struct ruleset *set)
+render_floating(struct wanted_chains *chains, uint8_t family, struct ruleset *set)
 {
-    VEC(struct floating_pair) pairs = VEC_INIT;
+    floating_pair_vec *pairs = &chains->floating_pairs[family == 6];
 
+    pairs->n = 0;
     VEC_FOREACH (&chains->floating_addresses, address) {
         size_t n = 0;
         const struct prefix *own = chains->lookup(chains->lookup_owner, address->ifname, &n);
         for (size_t i = 0; i < n; i++) {
-            if (own[i].ip.family == address->ip.family) {
-                VEC_PUSH(&pairs, (struct floating_pair){address->ip, own[i].ip});
+            if (address->ip.family == family && own[i].ip.family == family) {
+                VEC_PUSH(pairs, (struct floating_pair){address->ip, own[i].ip});
                 break;
             }
         }
     }
     if (chains->floating_addresses.n > 0) {
-        floating_rules(family, pairs.items, pairs.n, set);
+        floating_rules(family, pairs->items, pairs->n, set);
     }
-    VEC_DONE(&pairs);
 }
 
 static void
@@ -517,6 +520,16 @@ wanted_chains_want(struct wanted_chains *chains, struct iptables *const tables[2
     ruleset_done(&dispatch);
     forget_dirty(chains);
     apply(tables);
+}
+
+void
+wanted_chains_floating_pairs(const struct wanted_chains *chains, floating_pair_vec *ret_pairs)
+{
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        VEC_FOREACH (&chains->floating_pairs[i], pair) {
+            VEC_PUSH(ret_pairs, *pair);
+        }
+    }
 }
 
 void

@@ -38,6 +38,8 @@ void wanted_chains_configure(struct wanted_chains *chains,
                              const struct static_rules_config *config);
 /* Hands over what changed since the last call. Nothing is lost by not calling it for a while. */
 void wanted_chains_want(struct wanted_chains *chains, struct iptables *const tables[2]);
+/* Appends what the rules for floating addresses are that were handed over last. */
+void wanted_chains_floating_pairs(const struct wanted_chains *chains, floating_pair_vec *ret_pairs);
 /* Of a local pod or host endpoint; calls each() for all that are active. */
 void wanted_chains_each_endpoint(const struct wanted_chains *chains,
                                  void (*each)(void *owner, const struct policy_endpoint *endpoint),

@@ -46,6 +46,7 @@ void source_rules(const struct policy_rules_config *config, uint8_t family,
 struct floating_pair {
     struct ip external, internal;
 };
+typedef VEC(struct floating_pair) floating_pair_vec;
 /* The chains that static_rules() leads to where config->has_floating, written whole. */
 void floating_rules(uint8_t family, const struct floating_pair *pairs, size_t n,
                     struct ruleset *set);

@@ -1,4 +1,4 @@
-/* ctnetlink. Called by felix/dataplane/revoke, which reads on a worker thread and marks on the
+/* ctnetlink. Called by felix/dataplane: revoke reads on a worker thread and marks on the
  * loop.
  */
 #include "lib/netlink/conntrack.h"
@@ -16,7 +16,7 @@
 
 #define READ_ROOM (64 * 1024)
 #define WRITE_ROOM (32 * 1024)
-#define MARKS_PER_WRITE 100
+#define CHANGES_PER_WRITE 100
 
 /* Bits of CTA_FILTER_*_FLAGS: the kernel has them in a private header only. */
 #define FILTER_SOURCE (1U << 0)
@@ -332,79 +332,95 @@ conntrack_get(struct conntrack_link *link, const struct conntrack_tuple *origina
     return true;
 }
 
-/* ---- marking
+/* ---- changing
  * ---------------------------------------------------------------------------------- */
 
-/* How one read went: what is refused is told message by message. */
-struct answers {
+/* One write of several messages, and how it went: what is refused is told message by message. */
+struct batch {
+    const char *what; /* for errors */
     uint32_t first_seq, last_seq;
+    size_t len;
     size_t n_gone;
     int error; /* the first that matters */
     bool is_end;
 };
 
+/* Only the last one is acknowledged, but a failure is always told. */
+static struct nlmsghdr *
+begin_change(struct conntrack_link *link, struct batch *batch, uint8_t type, bool is_last,
+             const struct conntrack_tuple *original)
+{
+    struct nlmsghdr *header = start_message(link, link->out + batch->len, type,
+                                            is_last ? NLM_F_ACK : 0, original->source.family);
+
+    put_tuple(header, original);
+    return header;
+}
+
 static void
-take_answer(struct answers *answers, const struct nlmsghdr *header)
+take_answer(struct batch *batch, const struct nlmsghdr *header)
 {
     const struct nlmsgerr *answer = mnl_nlmsg_get_payload(header);
 
     if (header->nlmsg_type != NLMSG_ERROR || header->nlmsg_len < NLMSG_LENGTH(sizeof *answer) ||
-        header->nlmsg_seq - answers->first_seq > answers->last_seq - answers->first_seq) {
+        header->nlmsg_seq - batch->first_seq > batch->last_seq - batch->first_seq) {
         return;
     }
     if (answer->error == -ENOENT) {
-        answers->n_gone++;
-    } else if (answer->error != 0 && answers->error == 0) {
-        answers->error = -answer->error;
+        batch->n_gone++;
+    } else if (answer->error != 0 && batch->error == 0) {
+        batch->error = -answer->error;
     }
-    answers->is_end = answers->is_end || header->nlmsg_seq == answers->last_seq;
+    batch->is_end = batch->is_end || header->nlmsg_seq == batch->last_seq;
 }
 
 static bool
-read_answers(struct conntrack_link *link, struct answers *answers, struct err *err)
+read_answers(struct conntrack_link *link, struct batch *batch, struct err *err)
 {
-    while (!answers->is_end) {
+    while (!batch->is_end) {
         ssize_t n = mnl_socket_recvfrom(link->sock, link->buffer, READ_ROOM);
         if (n < 0 && errno == EINTR) {
             continue;
         }
         if (n < 0) {
-            return err_sys(err, errno, "conntrack: mark");
+            return err_sys(err, errno, "conntrack: %s", batch->what);
         }
         int left = (int)n;
         for (const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)link->buffer;
              mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left)) {
-            take_answer(answers, header);
+            take_answer(batch, header);
         }
     }
-    return answers->error == 0 || err_sys(err, answers->error, "conntrack: mark");
+    return batch->error == 0 || err_sys(err, batch->error, "conntrack: %s", batch->what);
+}
+
+static bool
+send_batch(struct conntrack_link *link, struct batch *batch, size_t *n_gone, struct err *err)
+{
+    batch->last_seq = link->seq;
+    if (mnl_socket_sendto(link->sock, link->out, batch->len) < 0) {
+        return err_sys(err, errno, "conntrack: %s", batch->what);
+    }
+    bool good = read_answers(link, batch, err);
+    *n_gone += batch->n_gone;
+    return good;
 }
 
 static bool
 mark_some(struct conntrack_link *link, const struct conntrack_marking *markings, size_t n,
           size_t *n_gone, struct err *err)
 {
-    struct answers answers = {.first_seq = link->seq + 1};
-    size_t len = 0;
+    struct batch batch = {.what = "mark", .first_seq = link->seq + 1};
 
     for (size_t i = 0; i < n; i++) {
         const struct conntrack_marking *it = &markings[i];
-        /* Only the last one is acknowledged, but a failure is always told. */
-        uint16_t flags = i + 1 == n ? NLM_F_ACK : 0;
-        struct nlmsghdr *header = start_message(link, link->out + len, IPCTNL_MSG_CT_NEW, flags,
-                                                it->original.source.family);
-        put_tuple(header, &it->original);
+        struct nlmsghdr *header =
+            begin_change(link, &batch, IPCTNL_MSG_CT_NEW, i + 1 == n, &it->original);
         mnl_attr_put_u32(header, CTA_MARK, htonl(it->value & it->mask));
         mnl_attr_put_u32(header, CTA_MARK_MASK, htonl(it->mask));
-        len += NLMSG_ALIGN(header->nlmsg_len);
+        batch.len += NLMSG_ALIGN(header->nlmsg_len);
     }
-    answers.last_seq = link->seq;
-    if (mnl_socket_sendto(link->sock, link->out, len) < 0) {
-        return err_sys(err, errno, "conntrack: mark");
-    }
-    bool good = read_answers(link, &answers, err);
-    *n_gone += answers.n_gone;
-    return good;
+    return send_batch(link, &batch, n_gone, err);
 }
 
 bool
@@ -415,10 +431,40 @@ conntrack_mark(struct conntrack_link *link, const struct conntrack_marking *mark
 
     *ret_n_gone = 0;
     while (n > 0) {
-        size_t now = n < MARKS_PER_WRITE ? n : MARKS_PER_WRITE;
+        size_t now = n < CHANGES_PER_WRITE ? n : CHANGES_PER_WRITE;
         /* All are tried; the first reason is told. */
         good = mark_some(link, markings, now, ret_n_gone, good ? err : NULL) && good;
         markings += now;
+        n -= now;
+    }
+    return good;
+}
+
+static bool
+delete_some(struct conntrack_link *link, const struct conntrack_tuple *originals, size_t n,
+            size_t *n_gone, struct err *err)
+{
+    struct batch batch = {.what = "delete", .first_seq = link->seq + 1};
+
+    for (size_t i = 0; i < n; i++) {
+        const struct nlmsghdr *header =
+            begin_change(link, &batch, IPCTNL_MSG_CT_DELETE, i + 1 == n, &originals[i]);
+        batch.len += NLMSG_ALIGN(header->nlmsg_len);
+    }
+    return send_batch(link, &batch, n_gone, err);
+}
+
+bool
+conntrack_delete(struct conntrack_link *link, const struct conntrack_tuple *originals, size_t n,
+                 size_t *ret_n_gone, struct err *err)
+{
+    bool good = true;
+
+    *ret_n_gone = 0;
+    while (n > 0) {
+        size_t now = n < CHANGES_PER_WRITE ? n : CHANGES_PER_WRITE;
+        good = delete_some(link, originals, now, ret_n_gone, good ? err : NULL) && good;
+        originals += now;
         n -= now;
     }
     return good;

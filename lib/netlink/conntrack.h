@@ -1,5 +1,5 @@
-/* The kernel's table of connections: read in pieces, look up one entry, set bits of marks. Raw
- * nfnetlink over libmnl; linux/netfilter/nfnetlink_conntrack.h.
+/* The kernel's table of connections: read in pieces, look up one entry, set bits of marks, delete.
+ * Raw nfnetlink over libmnl; linux/netfilter/nfnetlink_conntrack.h.
  *
  * A link belongs to one thread at a time. While a dump goes on, its link takes no other request:
  * who wants to mark what a dump tells has a second link. */
@@ -77,6 +77,11 @@ struct conntrack_marking {
 MUST_CHECK bool conntrack_mark(struct conntrack_link *link,
                                const struct conntrack_marking *markings, size_t n,
                                size_t *ret_n_gone, struct err *err);
+
+/* Deletes the entries of these original tuples; as above. */
+MUST_CHECK bool conntrack_delete(struct conntrack_link *link,
+                                 const struct conntrack_tuple *originals, size_t n,
+                                 size_t *ret_n_gone, struct err *err);
 
 /* One message of the kernel; false when it is not an entry that can be understood. */
 bool conntrack_parse(const struct nlmsghdr *header, struct conntrack_entry *ret_entry);

@@ -5,15 +5,18 @@ They lie in the pods' pool and in no node's block. Where there is no BGP the tes
 import contextlib
 import json
 import select
+import socket
 import subprocess
+import time
 
 import pytest
 
 from lab import Capture, ZoneSpec, probe, wait_for
 from lab.cluster import Cluster
 from lab.topology import OUTSIDE4, OUTSIDE6
+from policy.flows import OpenFlows, assert_stopped, assert_untouched
 from policy.objects import felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy, peer, rule
-from policy.prober import FAMILIES, Place, Probe
+from policy.prober import AF, FAMILIES, MAGIC, Place, Probe
 from policy.tables import Table
 
 NETS = {4: "10.244.200.0/24", 6: "fd00:244:0:200::/64"}
@@ -28,13 +31,18 @@ A = labels(pod="a")
 def lead_to_n1(world, verb):
     """Routes to the floating addresses, as BGP would make them: n2, the zone's router and the core."""
     n1, n2, zone = world.node("n1"), world.node("n2"), world.zones["a"]
-    for netns, via in ((n2.netns, (n1.ip4, n1.ip6)), (zone.netns, (n1.ip4, n1.ip6)),
-                       (world.core, (zone.uplink4, zone.uplink6))):
+    for netns, via in ((n2.netns, (n1.ip4, n1.ip6)), (world.core, (zone.uplink4, zone.uplink6))):
         netns.ip(*(f"route {verb} {net} via {gateway}" for net, gateway in zip(NETS.values(), via)))
-    # What no pod has is dropped, and does not go round between n1 and its router.
-    n1.netns.ip(*(f"route {verb} blackhole {net} metric 9000" for net in NETS.values()))
+    lead_router_to_n1(world, verb)
     known = [*FIRST.values(), *SECOND.values()]
     (world.filter.add if verb == "add" else world.filter.remove)(known)
+
+
+def lead_router_to_n1(world, verb):
+    """With it, what no pod has is dropped by n1, and does not go round between the two."""
+    n1, zone = world.node("n1"), world.zones["a"]
+    zone.netns.ip(*(f"route {verb} {net} via {ip}" for net, ip in zip(NETS.values(), (n1.ip4, n1.ip6))))
+    n1.netns.ip(*(f"route {verb} blackhole {net} metric 9000" for net in NETS.values()))
 
 
 class Floating:
@@ -216,6 +224,64 @@ def test_36_what_is_wrong_is_named_and_nothing_else_is_lost(world, floating):
     floating.ask("x/a", "[")
     floating.has(None)
     assert f"annotation {ANNOTATION}" in n1.log()[len(log):]
+
+
+class Caller:
+    """One UDP flow to the floating address, from one port all the time."""
+
+    def __init__(self, world, key, family):
+        self.world, self.target = world, (FIRST[family], 80)
+        self.socket = world.pod(key).netns.socket(AF[family], socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+
+    def answered_by(self):
+        """The pod that answers, None when nobody does."""
+        found = None
+        with contextlib.suppress(OSError):  # the kernel says that nobody is there
+            self.socket.sendto(MAGIC + bytes(8), self.target)
+        self.world.prober.turn(0.03)
+        with contextlib.suppress(OSError):
+            while True:
+                found = self.socket.recv(256)[len(MAGIC) + 8:].decode()
+        return found
+
+
+@pytest.fixture(name="sent_away")
+def sent_away_fixture(world, floating):
+    """What no pod has leaves n1 by its default route, so that it is a flow like any other, and ends in the core."""
+    lead_router_to_n1(world, "del")
+    yield floating
+    lead_router_to_n1(world, "add")
+
+
+def test_36_what_is_open_follows_the_address(world, sent_away):
+    """The kernel would let it go on as it began, UDP without end. Connections to the pod's own address do go on."""
+    world.apply(ENABLED)
+    with contextlib.ExitStack() as stack:
+        callers = [Caller(world, "x/b", family) for family in FAMILIES]
+        for caller in callers:
+            stack.callback(caller.socket.close)
+
+        def assert_answered_by(pod):
+            for caller in callers:
+                wait_for(lambda c=caller: c.answered_by() == pod, 5, lambda c=caller: f"{pod} at {c.target}, not {c.answered_by()}")
+
+        assert_answered_by(None)
+        sent_away.ask("x/a", BOTH)
+        assert_answered_by("x/a")
+        flows = stack.enter_context(OpenFlows())
+        client, server = world.pod("y/b"), world.pod("x/a")
+        gone = [flows.open("tcp", client, server, 7001, family, via=(FIRST[family], 7001)) for family in FAMILIES]
+        kept = [flows.open("tcp", client, server, 7002, family) for family in FAMILIES]
+        flows.wait_both_ways()
+        moment = time.monotonic()
+        sent_away.ask("x/a", None)
+        sent_away.ask("y/a", BOTH)
+        assert_answered_by("y/a")
+        assert_stopped(gone, moment)
+        assert_untouched(kept, moment)
+        sent_away.ask("y/a", None)
+        assert_answered_by(None)
 
 
 @contextlib.contextmanager

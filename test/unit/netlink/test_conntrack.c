@@ -365,6 +365,38 @@ entries_that_are_gone_are_counted_not_made(void **state)
     assert_int_equal(mark_of(&entries[1].original), entries[1].mark);
 }
 
+static void
+entries_are_deleted_one_by_one(void **state)
+{
+    static const struct made_entry made[] = {
+        {{"10.8.0.1", "10.8.0.2", UDP, 5000, 53}, {"10.8.0.2", "10.8.0.1", UDP, 53, 5000}, 0},
+        {{"10.8.0.1", "10.8.0.2", UDP, 5001, 53}, {"10.8.0.2", "10.8.0.1", UDP, 53, 5001}, 0},
+        {{"fd08::1", "fd08::2", 58, 128, 7}, {"fd08::2", "fd08::1", 58, 129, 7}, 0},
+    };
+    struct conntrack_tuple originals[250];
+    struct conntrack_entry entry;
+    size_t n_gone = 0;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+        make_entry(&made[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(originals); i++) {
+        originals[i] = tuple(&made[0].original);
+        originals[i].source_port = (uint16_t)(6000 + i);
+    }
+    originals[10] = tuple(&made[0].original);
+    originals[240] = tuple(&made[2].original);
+    assert_true(conntrack_delete(conns, originals, ARRAY_LEN(originals), &n_gone, NULL));
+    assert_int_equal(n_gone, ARRAY_LEN(originals) - 2);
+    assert_false(conntrack_get(conns, &originals[10], &entry, NULL));
+    assert_false(conntrack_get(conns, &originals[240], &entry, NULL));
+    originals[0] = tuple(&made[1].original);
+    assert_true(conntrack_get(conns, &originals[0], &entry, NULL));
+    assert_true(conntrack_delete(conns, originals, 1, &n_gone, NULL));
+    assert_int_equal(n_gone, 0);
+}
+
 /* ---- messages that no kernel sends
  * -------------------------------------------------------------- */
 
@@ -418,6 +450,7 @@ main(void)
         cmocka_unit_test(a_dump_tells_only_what_is_asked_for),
         cmocka_unit_test(marks_change_only_inside_of_their_mask),
         cmocka_unit_test(entries_that_are_gone_are_counted_not_made),
+        cmocka_unit_test(entries_are_deleted_one_by_one),
         cmocka_unit_test(large_tables_come_in_pieces),
         cmocka_unit_test(messages_that_are_cut_are_not_entries),
     };
