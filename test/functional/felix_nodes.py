@@ -55,14 +55,15 @@ class FelixNode(CanalNode):
         return self.felix.log.read_text(errors="replace")
 
     # ---- pods
-    def wire(self, name, host, namespace="default"):
+    def wire(self, name, host, namespace="default", block_of=None):
         """A pod with its object and its link, without any state of felix: what scheduler, kubelet and plugin do
-        before felix is asked."""
+        before felix is asked. Its addresses may be out of another node's block."""
+        block = block_of or self
         pod = Pod(self, namespace, name, Netns(f"{self.lab.tag}-{self.name}-{name}"))
         if self.lab.api.is_up:
             self.lab.api.apply(pod.object())
-        pod.ips = [self.pod_cidr4.replace(".0/24", f".{host}"),
-                   self.pod_cidr6.replace("/64", f"{host:x}")]
+        pod.ips = [block.pod_cidr4.replace(".0/24", f".{host}"),
+                   block.pod_cidr6.replace("/64", f"{host:x}")]
         self.lab.add_namespaces([pod.netns])
         pod.netns.sysctl({"net/ipv6/conf/default/accept_dad": 0})
         self.wire_link(pod)

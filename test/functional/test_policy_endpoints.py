@@ -45,10 +45,10 @@ def test_01_a_link_that_flaps_comes_back_with_its_policy(world):
 
 
 # ---- 2
-def twin(world, name, host=200):
-    """A pod of namespace x on n1 with an address that is given, whose label role is its name."""
-    node = world.node("n1")
-    pod = node.wire(name, host, "x")
+def twin(world, name, host=200, node="n1", block_of=None):
+    """A pod of namespace x with an address that is given, whose label role is its name."""
+    node = world.node(node)
+    pod = node.wire(name, host, "x", block_of and world.node(block_of))
     world.client.patch("Pod", name, {"metadata": {"labels": {"role": name}}}, "x")
     world.api.patch_status("Pod", name, {"phase": "Running", "podIP": pod.ips[0],
                                          "podIPs": [{"ip": ip} for ip in pod.ips]}, "x")
@@ -105,6 +105,33 @@ def test_02_two_pods_with_one_address(world, leaves):
         untwin(world, made.pop(leaves))
         wait_for(lambda: world.node("n1").is_programmed(made[stays]), 10, f"{stays} to have the address")
         check(stays)
+    finally:
+        for pod in list(made.values()):
+            untwin(world, pod)
+
+
+def test_02_two_pods_with_one_address_on_two_nodes(world):
+    """Where one of them is, it has the address; elsewhere it is whose block it is. A pod that borrows an address of
+    another node's block is reached on its own node alone, and the owner again once it is gone. Who was reached, policy
+    tells: y is let in by the borrower, x and z by the owner."""
+    world.apply(network_policy("x", "owner", labels(role="owner"), [ingress(peer(namespaces=labels(ns="x"))),
+                                                                     ingress(peer(namespaces=labels(ns="z")))]),
+                network_policy("x", "borrower", labels(role="borrower"), [ingress(peer(namespaces=labels(ns="y")))]))
+    made = {"owner": twin(world, "owner", node="n2")}
+
+    def check(on_n1):
+        """From n1 the address leads to that one, from n2 to the owner."""
+        probes = world.pairs(["x/a", "y/b", "z/a"], [f"x/{on_n1}"]) + world.pairs(["x/c", "y/c"], ["x/owner"])
+        allowed = Table(False).allow("y/*", "x/borrower").allow("x/*", "x/owner").allow("z/*", "x/owner")
+        world.check(allowed, probes, has_reference=False, has_explain=False)
+
+    try:
+        check("owner")
+        for _ in range(2):
+            made["borrower"] = twin(world, "borrower", block_of="n2")
+            check("borrower")
+            untwin(world, made.pop("borrower"))
+            check("owner")
     finally:
         for pod in list(made.values()):
             untwin(world, pod)
