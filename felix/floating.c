@@ -223,27 +223,56 @@ tell_in_vain(const struct floating *floating, struct table *told, const struct b
     tell(floating, told, line.text);
 }
 
+/* All that ask for one address, in order: the first has it. */
+static void
+settle(const struct floating *floating, const struct bid *bids, size_t n, const char *use,
+       struct table *told, floating_vec *list)
+{
+    const struct bid *winner = &bids[0];
+    bool is_ours = !use && winner->claim->is_local;
+
+    if (is_ours) {
+        struct floating_address address = {.ip = winner->ip};
+        memcpy(address.ifname, winner->claim->ifname, sizeof address.ifname);
+        VEC_PUSH(list, address);
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool is_in_vain = use || bids[i].claim != winner->claim;
+        if (is_in_vain && (is_ours || bids[i].claim->is_local)) {
+            tell_in_vain(floating, told, &bids[i], winner, use);
+        }
+    }
+}
+
+/* How many are for the address of the first; whether one of them is of a pod of this node. */
+static size_t
+same_address(const struct bid *bids, size_t n, bool *ret_is_local)
+{
+    size_t i = 0;
+
+    *ret_is_local = false;
+    for (; i < n && ip_equal(&bids[i].ip, &bids[0].ip); i++) {
+        *ret_is_local |= bids[i].claim->is_local;
+    }
+    return i;
+}
+
 void
 floating_list(struct floating *floating, floating_use *use, void *owner, floating_vec *ret_list)
 {
     struct table *told = table_new();
     bid_vec bids = VEC_INIT;
-    const struct bid *winner = NULL;
-    const char *used = NULL;
+    bool is_local = false;
 
     sorted_bids(floating, &bids);
-    VEC_FOREACH (&bids, bid) {
-        if (!winner || !ip_equal(&winner->ip, &bid->ip)) {
-            winner = bid;
-            used = ip_is_global_unicast(&bid->ip) ? use(owner, &bid->ip) : "no pod's to have";
-        }
-        bool is_in_vain = used || winner->claim != bid->claim;
-        if (is_in_vain && (bid->claim->is_local || (!used && winner->claim->is_local))) {
-            tell_in_vain(floating, told, bid, winner, used);
-        } else if (!is_in_vain && winner == bid && bid->claim->is_local) {
-            struct floating_address address = {.ip = bid->ip};
-            memcpy(address.ifname, bid->claim->ifname, sizeof address.ifname);
-            VEC_PUSH(ret_list, address);
+    for (size_t i = 0, n = 0; i < bids.n; i += n) {
+        const struct bid *first = &bids.items[i];
+        n = same_address(first, bids.n - i, &is_local);
+        if (is_local) { /* to ask for the use of all of them would be a look at every pod for each
+                         */
+            const char *used =
+                ip_is_global_unicast(&first->ip) ? use(owner, &first->ip) : "no pod's to have";
+            settle(floating, first, n, used, told, ret_list);
         }
     }
     VEC_DONE(&bids);
