@@ -334,9 +334,10 @@ def test_36_a_restart_takes_no_address_away(world, floating):
 
 
 # ---- with BGP
-@pytest.fixture(name="cluster", scope="module")
-def cluster_fixture():
-    with Cluster([ZoneSpec("a", ["n1", "n2", "n3"])], ipip_mode="Never", settings={"FELIX_FLOATINGIPS": "Enabled"}) as made:
+@pytest.fixture(name="cluster", scope="module", params=["Never", pytest.param("Always", marks=pytest.mark.ipip)])
+def cluster_fixture(request):
+    with Cluster([ZoneSpec("a", ["n1", "n2", "n3"])], ipip_mode=request.param,
+                 settings={"FELIX_FLOATINGIPS": "Enabled"}) as made:
         made.start_nodes()
         yield made
 
