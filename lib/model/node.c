@@ -173,6 +173,38 @@ annotations_decode(struct node *node, struct json_object *json, const struct kin
 }
 
 static void
+ips_add(struct node *node, const struct ip *ip)
+{
+    if (ip->family != 0) {
+        node->ips = xreallocarray(node->ips, node->n_ips + 1, sizeof(*node->ips));
+        node->ips[node->n_ips++] = *ip;
+    }
+}
+
+static int
+compare_ips(const void *a, const void *b)
+{
+    return ip_compare(a, b);
+}
+
+static void
+ips_sort(struct node *node)
+{
+    size_t n = 0;
+
+    if (node->n_ips == 0) {
+        return;
+    }
+    qsort(node->ips, node->n_ips, sizeof(*node->ips), compare_ips);
+    for (size_t i = 1; i < node->n_ips; i++) {
+        if (!ip_equal(&node->ips[i], &node->ips[n])) {
+            node->ips[++n] = node->ips[i];
+        }
+    }
+    node->n_ips = n + 1;
+}
+
+static void
 addresses_decode(struct node *node, struct json_object *json, const struct kind_issues *issues)
 {
     struct json_object *array = NULL;
@@ -188,8 +220,12 @@ addresses_decode(struct node *node, struct json_object *json, const struct kind_
         struct ip ip;
 
         if (!field_text(item, "type", &type, NULL) || !field_text(item, "address", &text, NULL) ||
-            type == NULL || text == NULL || strcmp(type, "InternalIP") != 0) {
+            type == NULL || text == NULL) {
             continue;
+        }
+        bool is_internal = strcmp(type, "InternalIP") == 0;
+        if (!is_internal && strcmp(type, "ExternalIP") != 0) {
+            continue; /* a name */
         }
         if (!ip_parse(text, &ip, &err) || !ip_is_global_unicast(&ip)) {
             (void)err_set(&err, "status.addresses[%zu].address: '%.64s' is not a node's address", i,
@@ -198,9 +234,10 @@ addresses_decode(struct node *node, struct json_object *json, const struct kind_
             continue;
         }
         struct ip *internal = ip.family == 4 ? &node->internal_ip4 : &node->internal_ip6;
-        if (internal->family == 0) {
+        if (is_internal && internal->family == 0) {
             *internal = ip;
         }
+        ips_add(node, &ip);
     }
 }
 
@@ -216,6 +253,9 @@ node_decode(struct json_object *json, const struct kind_issues *issues, struct e
     pod_cidrs_decode(node, json, issues);
     annotations_decode(node, json, issues);
     addresses_decode(node, json, issues);
+    ips_add(node, &node->bgp_ip4.ip);
+    ips_add(node, &node->bgp_ip6.ip);
+    ips_sort(node);
     return node;
 }
 
@@ -230,8 +270,23 @@ node_free(void *object)
     free(node->name);
     labels_done(&node->labels);
     free(node->pod_cidrs);
+    free(node->ips);
     free(node->rr_cluster_id);
     free(node);
+}
+
+bool
+node_ips_equal(const struct node *a, const struct node *b)
+{
+    if (a->n_ips != b->n_ips) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_ips; i++) {
+        if (!ip_equal(&a->ips[i], &b->ips[i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool
@@ -246,7 +301,7 @@ node_equal(const void *one, const void *other)
            ip_equal(&a->internal_ip6, &b->internal_ip6) &&
            ip_equal(&a->ipip_tunnel_ip, &b->ipip_tunnel_ip) &&
            prefixes_equal(a->pod_cidrs, a->n_pod_cidrs, b->pod_cidrs, b->n_pod_cidrs) &&
-           labels_equal(&a->labels, &b->labels);
+           node_ips_equal(a, b) && labels_equal(&a->labels, &b->labels);
 }
 
 struct prefix

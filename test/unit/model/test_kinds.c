@@ -52,6 +52,52 @@ a_node_gives_blocks_addresses_and_annotations(void **state)
     node_free(node);
 }
 
+/* Names are none; what is said twice counts once. */
+static void
+a_node_is_reached_under_all_its_addresses(void **state)
+{
+    static const char wanted[] = "10.0.0.1 10.0.0.9 192.0.2.4 203.0.113.9 fd00::1 fd00::2 ";
+    struct err err;
+    char text[IP_TEXT_MAX];
+    AUTO(str) struct str ips = STR_INIT;
+    struct node *node = decode(
+        KIND_NODE,
+        "{'metadata':{'name':'n1','annotations':{'projectcalico.org/IPv4Address':'10.0.0.1/24',"
+        "'projectcalico.org/IPv6Address':'fd00::1/64',"
+        "'projectcalico.org/IPv4IPIPTunnelAddr':'10.244.0.1'}},'status':{'addresses':["
+        "{'type':'ExternalIP','address':'203.0.113.9'},{'type':'InternalIP','address':'fd00::2'},"
+        "{'type':'InternalIP','address':'10.0.0.9'},{'type':'InternalIP','address':'192.0.2.4'},"
+        "{'type':'Hostname','address':'192.0.2.200'},{'type':'InternalDNS','address':'n1.local'},"
+        "{'type':'InternalIP','address':'10.0.0.9'},{'type':'ExternalIP','address':'fd00::1'}]}}",
+        &err);
+    struct node *other = decode(
+        KIND_NODE,
+        "{'metadata':{'name':'n1'},'status':{'addresses':["
+        "{'type':'InternalIP','address':'10.0.0.9'},{'type':'ExternalIP','address':'10.0.0.8'}]}}",
+        &err);
+    struct node *external = decode(
+        KIND_NODE,
+        "{'metadata':{'name':'n1'},'status':{'addresses':["
+        "{'type':'InternalIP','address':'10.0.0.9'},{'type':'ExternalIP','address':'10.0.0.7'}]}}",
+        &err);
+
+    (void)state;
+    assert_non_null(node);
+    assert_string_equal(str_text(&issues_text), "");
+    for (size_t i = 0; i < node->n_ips; i++) {
+        str_addf(&ips, "%s ", ip_format(&node->ips[i], text));
+    }
+    assert_string_equal(str_text(&ips), wanted);
+    assert_string_equal(ip_format(&node->internal_ip4, text), "10.0.0.9");
+    assert_true(node_ips_equal(node, node));
+    assert_false(node_ips_equal(node, other));
+    assert_false(node_ips_equal(other, external));
+    assert_false(node_equal(other, external));
+    node_free(node);
+    node_free(other);
+    node_free(external);
+}
+
 static void
 bad_fields_of_a_node_are_left_out_and_named(void **state)
 {
@@ -65,6 +111,9 @@ bad_fields_of_a_node_are_left_out_and_named(void **state)
         {"'spec':{'podCIDR':'x'}", "spec.podCIDR: 'x'"},
         {"'status':{'addresses':[{'type':'InternalIP','address':'127.0.0.1'}]}",
          "status.addresses[0].address"},
+        {"'status':{'addresses':[{'type':'Hostname','address':'n'},"
+         "{'type':'ExternalIP','address':'fe80::1'}]}",
+         "status.addresses[1].address: 'fe80::1' is not a node`s address"},
     };
     static const char *const annotations[][3] = {
         {"IPv4Address", "10.0.0.1/24; protocol bgp x {}",
@@ -272,6 +321,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_gives_blocks_addresses_and_annotations),
+        cmocka_unit_test(a_node_is_reached_under_all_its_addresses),
         cmocka_unit_test(bad_fields_of_a_node_are_left_out_and_named),
         cmocka_unit_test(names_that_kubernetes_would_not_take_are_refused),
         cmocka_unit_test(pools_with_a_bad_field_are_refused),
