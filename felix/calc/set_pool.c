@@ -1,12 +1,13 @@
 /* Sets and their members. Every set is either behind a selector, with which the index says what
- * matches (all sets of one selector share one entry of the index), or behind a service. Used by
- * active_policies.c, which needs sets, and by policy_state.c. */
+ * matches (all sets of one selector share one entry of the index), or behind a selector of nodes,
+ * or behind a service. Used by active_policies.c, which needs sets, and by policy_state.c. */
 #include "felix/calc/set_pool.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "felix/calc/item_labels.h"
+#include "felix/calc/node_sets.h"
 #include "felix/calc/services.h"
 #include "felix/calc/sources.h"
 #include "lib/base/table.h"
@@ -27,18 +28,20 @@ struct pool_set {
     struct policy_set set;
     size_t n_users;
     struct members members;
-    struct behind *behind; /* NULL: a service's */
+    struct behind *behind; /* NULL: one of those below */
     char *port_name;       /* NULL: nets */
     uint8_t protocol;
-    char *service_ns, *service_name;
-    bool is_told;  /* the owner knows it */
-    bool is_dirty; /* among the dirty: new, gone, or with changed members */
+    char *node_selector;             /* NULL: not of nodes */
+    char *service_ns, *service_name; /* NULL: not of a service */
+    bool is_told;                    /* the owner knows it */
+    bool is_dirty;                   /* among the dirty: new, gone, or with changed members */
 };
 
 struct set_pool {
     struct set_pool_spec spec;
     struct label_index *index;
     struct services *services;
+    struct node_sets *nodes;
     struct hashed_table sources;
     struct table *early;   /* "namespace/name" -> struct early_addresses */
     struct table *sets;    /* id -> struct pool_set */
@@ -110,7 +113,7 @@ on_match(void *owner, void *selector, void *item, bool is_match)
 }
 
 static void
-on_service_member(void *owner, void *set, const struct policy_set_member *member, bool is_added)
+on_member_of(void *owner, void *set, const struct policy_set_member *member, bool is_added)
 {
     struct contribution to = {owner, set, is_added};
 
@@ -298,6 +301,8 @@ set_pool_note(struct set_pool *pool, const struct change *change)
         note_source(pool, change);
     } else if (change->kind == KIND_ENDPOINTSLICE) {
         services_note(pool->services, change);
+    } else if (change->kind == KIND_NODE) {
+        node_sets_note(pool->nodes, change);
     } else {
         item_labels_put_parent(pool->index, change);
     }
@@ -422,6 +427,11 @@ fill(struct set_pool *pool, struct pool_set *set, const struct set_need *need)
 {
     struct contribution to = {pool, set, true};
 
+    if (need->node_selector != NULL) {
+        set->node_selector = xstrdup(need->node_selector);
+        node_sets_attach(pool->nodes, set->node_selector, set);
+        return;
+    }
     if (need->service_name != NULL) {
         set->service_ns = xstrdup(need->service_ns);
         set->service_name = xstrdup(need->service_name);
@@ -473,6 +483,7 @@ set_free(void *value)
 
     members_done(&set->members);
     free(set->port_name);
+    free(set->node_selector);
     free(set->service_ns);
     free(set->service_name);
     free(set);
@@ -483,6 +494,8 @@ set_gone(struct set_pool *pool, struct pool_set *set)
 {
     if (set->behind != NULL) {
         behind_leave(pool, set);
+    } else if (set->node_selector != NULL) {
+        node_sets_detach(pool->nodes, set->node_selector);
     } else {
         services_detach(pool->services, set->service_ns, set->service_name,
                         set->set.kind == SET_IP_PORTS);
@@ -571,10 +584,13 @@ set_pool_each(const struct set_pool *pool,
 struct set_pool_stats
 set_pool_stats(const struct set_pool *pool)
 {
+    const struct node_sets_stats nodes = node_sets_stats(pool->nodes);
+
     return (struct set_pool_stats){.n_sets = table_count(pool->sets),
-                                   .n_selectors = table_count(pool->behinds),
-                                   .n_sources = pool->sources.n,
-                                   .n_evaluated = label_index_stats(pool->index).n_evaluated,
+                                   .n_selectors = table_count(pool->behinds) + nodes.n_selectors,
+                                   .n_sources = pool->sources.n + nodes.n_nodes,
+                                   .n_evaluated = label_index_stats(pool->index).n_evaluated +
+                                                  nodes.n_evaluated,
                                    .n_contributions = pool->n_contributions};
 }
 
@@ -586,7 +602,8 @@ set_pool_new(const struct set_pool_spec *spec)
     pool->spec = *spec;
     pool->index = label_index_new(&(struct label_index_spec){.on_match = on_match, .owner = pool});
     pool->services =
-        services_new(&(struct services_spec){.on_member = on_service_member, .owner = pool});
+        services_new(&(struct services_spec){.on_member = on_member_of, .owner = pool});
+    pool->nodes = node_sets_new(&(struct node_sets_spec){.on_member = on_member_of, .owner = pool});
     pool->early = table_new();
     pool->sets = table_new();
     pool->behinds = table_new();
@@ -610,6 +627,7 @@ set_pool_free(struct set_pool *pool)
     }
     label_index_free(pool->index);
     services_free(pool->services);
+    node_sets_free(pool->nodes);
     hashed_done(&pool->sources, free);
     table_free(pool->early, early_free);
     table_free(pool->sets, set_free);

@@ -1,5 +1,5 @@
 /* The sets behind active rules: which ones there are, counted by who needs them, and their members,
- * kept up as pods, network sets, host endpoints and slices of the whole cluster change. */
+ * kept up as pods, network sets, host endpoints, slices and nodes of the whole cluster change. */
 #pragma once
 
 #include "felix/calc/members.h"
@@ -19,8 +19,8 @@ struct set_pool_spec {
 
 struct set_pool *set_pool_new(const struct set_pool_spec *spec);
 void set_pool_free(struct set_pool *pool);
-/* Pod, NetworkSet, GlobalNetworkSet, HostEndpoint, EndpointSlice, Namespace, ServiceAccount; others
- * are ignored. */
+/* Pod, NetworkSet, GlobalNetworkSet, HostEndpoint, EndpointSlice, Node, Namespace, ServiceAccount;
+ * others are ignored. */
 void set_pool_note(struct set_pool *pool, const struct change *change);
 
 /* One more user of a set. */

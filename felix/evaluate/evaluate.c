@@ -41,14 +41,15 @@ set_holds(const struct evaluate_sets *sets, const struct policy_set *set, const 
 }
 
 static bool
-selector_holds(const struct evaluate_sets *sets, const char *selector, const struct end *end)
+selector_holds(const struct evaluate_sets *sets, set_of_text *set_of, const char *selector,
+               const struct end *end)
 {
     struct policy_set set;
 
     if (sets->ids) {
-        return set_holds(sets, set_ids_of_selector(sets->ids, selector), end);
+        return set_holds(sets, set_ids_get(sets->ids, set_of, selector), end);
     }
-    set_of_selector(selector, &set);
+    set_of(selector, &set);
     return set_holds(sets, &set, end);
 }
 
@@ -113,10 +114,13 @@ address_matches(const struct rule_peer *peer, const struct end *end,
     if (is_in_nets(peer->not_nets, peer->n_not_nets, end->ip)) {
         return false;
     }
-    if (peer->selector && !selector_holds(sets, peer->selector, end)) {
+    if (peer->selector && !selector_holds(sets, set_of_selector, peer->selector, end)) {
         return false;
     }
-    if (peer->not_selector && selector_holds(sets, peer->not_selector, end)) {
+    if (peer->not_selector && selector_holds(sets, set_of_selector, peer->not_selector, end)) {
+        return false;
+    }
+    if (peer->node_selector && !selector_holds(sets, set_of_nodes, peer->node_selector, end)) {
         return false;
     }
     return !peer->service_name || service_holds(sets, peer, end);

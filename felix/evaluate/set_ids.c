@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "felix/rules/set_names.h"
 #include "lib/base/alloc.h"
 #include "lib/base/table.h"
 
@@ -19,6 +18,7 @@ struct set_ids {
 
 struct known {
     char *text;
+    set_of_text *set_of;
     struct policy_set set;
 };
 
@@ -63,17 +63,18 @@ add(struct set_ids *ids, const char *canonical)
 }
 
 const struct policy_set *
-set_ids_of_selector(struct set_ids *ids, const char *canonical)
+set_ids_get(struct set_ids *ids, set_of_text *set_of, const char *canonical)
 {
     struct known *known = table_get_bytes(ids->known, &canonical, sizeof canonical);
 
     if (!known) {
         known = add(ids, canonical);
     }
-    if (!known->text || strcmp(known->text, canonical) != 0) {
+    if (!known->text || known->set_of != set_of || strcmp(known->text, canonical) != 0) {
         free(known->text);
         known->text = xstrdup(canonical);
-        set_of_selector(canonical, &known->set);
+        known->set_of = set_of;
+        set_of(canonical, &known->set);
     }
     return &known->set;
 }

@@ -9,5 +9,8 @@ struct set_ids;
 
 struct set_ids *set_ids_new(void);
 void set_ids_free(struct set_ids *ids); /* NULL is fine */
-/* Borrowed until the next call. 'canonical' is found again by its address, and compared. */
-const struct policy_set *set_ids_of_selector(struct set_ids *ids, const char *canonical);
+/* What set_of(canonical) gives: set_of_selector() or set_of_nodes(). Borrowed until the next call.
+ * 'canonical' is found again by its address, and compared. */
+typedef void set_of_text(const char *canonical, struct policy_set *ret_set);
+const struct policy_set *set_ids_get(struct set_ids *ids, set_of_text *set_of,
+                                     const char *canonical);

@@ -227,6 +227,10 @@ add_sets(struct side *side)
         set_of_selector(peer->not_selector, &set);
         add_and_free(side->match, set_match(side, &set, " !"));
     }
+    if (peer->node_selector) {
+        set_of_nodes(peer->node_selector, &set);
+        add_and_free(side->match, set_match(side, &set, ""));
+    }
     if (peer->service_name) {
         set_of_service(peer->service_ns, peer->service_name, !side->is_source, &set);
         add_and_free(side->match, set_match(side, &set, ""));

@@ -69,6 +69,14 @@ set_of_selector(const char *canonical, struct policy_set *ret_set)
 }
 
 void
+set_of_nodes(const char *canonical, struct policy_set *ret_set)
+{
+    memset(ret_set, 0, sizeof *ret_set);
+    ret_set->kind = SET_NETS;
+    identify("node:", &canonical, 1, ret_set->id);
+}
+
+void
 set_of_named_port(const char *canonical, uint8_t protocol, const char *name,
                   struct policy_set *ret_set)
 {
@@ -139,6 +147,11 @@ need_peer(const struct walk *walk, const struct policy_rule *rule, const struct 
     need_selector(walk, peer->not_selector);
     need_ports(walk, rule, peer, false);
     need_ports(walk, rule, peer, true);
+    if (peer->node_selector != NULL) {
+        struct set_need need = {.node_selector = peer->node_selector};
+        set_of_nodes(need.node_selector, &need.set);
+        walk->each(walk->owner, &need);
+    }
     if (peer->service_name != NULL) {
         struct set_need need = {.service_ns = peer->service_ns, .service_name = peer->service_name};
         set_of_service(need.service_ns, need.service_name, peer == &rule->destination, &need.set);

@@ -7,6 +7,8 @@
 /* The set of the addresses of endpoints and network sets that match a selector's canonical text:
  * "s:" + base64url(SHA-224("s:" + text)), as Calico. */
 void set_of_selector(const char *canonical, struct policy_set *ret_set);
+/* The set of the addresses of Nodes whose labels match: "node:", likewise. */
+void set_of_nodes(const char *canonical, struct policy_set *ret_set);
 /* Address and port of every endpoint that matches (canonical NULL or "": every endpoint) and has
  * the port by that name. */
 void set_of_named_port(const char *canonical, uint8_t protocol, const char *name,
@@ -21,9 +23,10 @@ void set_kernel_name(const struct policy_set *set, uint8_t family, char ret_name
  * ... say what the set means, see struct set_need. */
 struct set_need {
     struct policy_set set;
-    const char *selector;  /* canonical; NULL: every endpoint (named ports), or a service's set */
-    const char *port_name; /* named ports only */
-    uint8_t protocol;      /* named ports only */
+    const char *selector;      /* canonical; NULL: every endpoint (named ports), or one of these: */
+    const char *node_selector; /* canonical, of Nodes */
+    const char *port_name;     /* named ports only */
+    uint8_t protocol;          /* named ports only */
     const char *service_ns, *service_name;
 };
 void policy_each_set(const struct policy *policy,

@@ -146,6 +146,9 @@ add_peer(const char *preposition, const struct rule_peer *peer, struct str *out)
     if (peer->not_selector) {
         add_selector("not selector", peer->not_selector, &text);
     }
+    if (peer->node_selector) {
+        add_selector("nodes", peer->node_selector, &text);
+    }
     if (peer->service_name) {
         str_addf(&text, " service %s/%s", peer->service_ns, peer->service_name);
     }

@@ -14,6 +14,7 @@ peer_done(struct rule_peer *peer)
     free(peer->not_nets);
     free(peer->selector);
     free(peer->not_selector);
+    free(peer->node_selector);
     free(peer->ports);
     texts_free(peer->named_ports, peer->n_named_ports);
     free(peer->not_ports);
@@ -76,6 +77,7 @@ peer_equal(const struct rule_peer *a, const struct rule_peer *b)
     return a->has_nets == b->has_nets && prefixes_equal(a->nets, a->n_nets, b->nets, b->n_nets) &&
            prefixes_equal(a->not_nets, a->n_not_nets, b->not_nets, b->n_not_nets) &&
            text_equal(a->selector, b->selector) && text_equal(a->not_selector, b->not_selector) &&
+           text_equal(a->node_selector, b->node_selector) &&
            ports_equal(a->ports, a->n_ports, b->ports, b->n_ports) &&
            texts_equal(a->named_ports, a->n_named_ports, b->named_ports, b->n_named_ports) &&
            ports_equal(a->not_ports, a->n_not_ports, b->not_ports, b->n_not_ports) &&

@@ -48,6 +48,9 @@ struct rule_peer {
     size_t n_not_nets;
     char *selector;     /* the address belongs to an endpoint or network set that matches; NULL */
     char *not_selector; /* it belongs to none that matches; only where selector is NULL */
+    /* It is a Node's whose labels match; NULL. The labels of nodes are a world of their own: the
+     * selectors above never see them, and this one sees nothing else. Alone at its end. */
+    char *node_selector;
     /* Ports: one of the numbers or one of the names. Only with protocol TCP, UDP or SCTP. A name
      * means (address, port) of every endpoint matching 'selector' (or of all) that has a port of
      * that name and protocol. */

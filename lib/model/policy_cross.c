@@ -124,6 +124,7 @@ copy_peer(const struct rule_peer *from, struct rule_peer *to)
                         : NULL,
         .n_not_nets = from->n_not_nets,
         .selector = from->selector != NULL ? xstrdup(from->selector) : NULL,
+        .node_selector = from->node_selector != NULL ? xstrdup(from->node_selector) : NULL,
     };
 }
 

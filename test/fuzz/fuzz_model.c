@@ -93,6 +93,11 @@ check_peer(const struct policy_rule *rule, const struct rule_peer *peer)
     if (peer->not_selector != NULL) {
         check_selector(peer->not_selector);
     }
+    if (peer->node_selector != NULL) {
+        check_selector(peer->node_selector);
+        must(peer->selector == NULL && peer->not_selector == NULL && !peer->has_nets &&
+             peer->n_named_ports == 0 && peer->service_name == NULL);
+    }
     check_ports(peer->ports, peer->n_ports);
     check_ports(peer->not_ports, peer->n_not_ports);
     must(n_ports == 0 || rule->protocol == IPPROTO_TCP || rule->protocol == IPPROTO_UDP ||

@@ -271,6 +271,22 @@ expect_selected(struct expected *expected, struct table *members, const struct s
     }
 }
 
+static void
+expect_nodes(struct expected *expected, struct table *members, const struct set_need *need)
+{
+    const struct store *store = expected->world->cluster.store;
+    const struct selector *selector = parsed(expected->world, need->node_selector);
+
+    for (size_t i = 0; i < store_count(store, KIND_NODE); i++) {
+        const struct node *node = store_at(store, KIND_NODE, i);
+        bool is_it = selector_matches(selector, labels_lookup, &node->labels);
+        for (size_t k = 0; is_it && k < node->n_ips; k++) {
+            struct prefix net = prefix_of_ip(&node->ips[k]);
+            expect_member(members, &net, 0, 0);
+        }
+    }
+}
+
 /* What policy_state_holds() says of an address, against the members one by one. */
 static void
 check_holds(const struct world *world, const struct told_set *set)
@@ -310,6 +326,8 @@ check_set(void *owner, const struct set_need *need)
     struct table *members = table_new();
     if (need->service_name != NULL) {
         expect_service(members, expected->world->cluster.store, need);
+    } else if (need->node_selector != NULL) {
+        expect_nodes(expected, members, need);
     } else {
         expect_selected(expected, members, need);
     }

@@ -204,6 +204,25 @@ random_slice(struct world *world)
     cluster_put(&world->cluster, KIND_ENDPOINTSLICE, key, body.text);
 }
 
+static void
+random_node(struct world *world)
+{
+    AUTO(str) struct str rest = STR_INIT;
+    char key[32];
+
+    snprintf(key, sizeof key, "m%u", pick(4));
+    if (delete_now_and_then(world, KIND_NODE, key)) {
+        return;
+    }
+    str_add(&rest, ",\"status\":{\"addresses\":[");
+    for (unsigned i = 0, n = pick(3); i < n; i++) {
+        str_addf(&rest, "%s{\"type\":\"%s\",\"address\":\"%s\"}", i > 0 ? "," : "",
+                 pick(2) ? "InternalIP" : "ExternalIP", random_ip());
+    }
+    str_add(&rest, "]}");
+    put_labelled(world, KIND_NODE, key, item_keys, rest.text);
+}
+
 static const char *const tier_names[] = {"default", "kube-admin", "kube-baseline",
                                          "t0",      "t1",         "t2"};
 
@@ -268,7 +287,10 @@ random_selector(void)
 static void
 random_peer(struct policy_rule *rule, struct rule_peer *peer)
 {
-    switch (pick(5)) {
+    switch (pick(6)) {
+    case 5:
+        peer->node_selector = random_selector();
+        break;
     case 0:
         peer->selector = random_selector();
         break;
@@ -469,8 +491,10 @@ random_event(struct world *world)
         random_tier(world);
     } else if (what < 80) {
         random_policy(world);
-    } else if (what < 97) {
+    } else if (what < 92) {
         random_local(world);
+    } else if (what < 97) {
+        random_node(world);
     } else {
         random_interfaces(world);
     }

@@ -45,6 +45,8 @@ is_set(const struct policy_set *set, const char *what)
 
     if (strcmp(what, "svc/web") == 0) {
         set_of_service("svc", "web", set->kind == SET_IP_PORTS, &other);
+    } else if (strncmp(what, "node:", 5) == 0) {
+        set_of_nodes(what + 5, &other);
     } else if (what[0] == ':') {
         set_of_named_port(NULL, TCP, what + 1, &other);
     } else if (strncmp(what, "red:", 4) == 0) {
@@ -56,7 +58,7 @@ is_set(const struct policy_set *set, const char *what)
 }
 
 /* 10.0.0.1, 10.0.0.2 and fd00::1 are red, 10.0.0.3 is blue; port "http" is 80 on .1 and 8080 on .3;
- * service svc/web is 10.0.0.1:80. */
+ * service svc/web is 10.0.0.1:80; red nodes are 10.0.0.3 and fd00::3. */
 static bool
 holds(void *owner, const struct policy_set *set, const struct policy_set_member *member)
 {
@@ -80,6 +82,9 @@ holds(void *owner, const struct policy_set *set, const struct policy_set_member 
     if (is_set(set, ":http")) {
         return member->protocol == TCP &&
                ((is_first && member->port == 80) || (is_third && member->port == 8080));
+    }
+    if (is_set(set, "node:red")) {
+        return is_third || is_one_of(address, (const char *const[]){"fd00::3"}, 1);
     }
     if (is_set(set, "svc/web")) {
         return is_first &&
@@ -366,6 +371,23 @@ static const struct rule_case rule_cases[] = {
     {"not the service",
      {.source = {.service_ns = svc, .service_name = web}},
      T("10.0.0.2", "10.0.0.3", 443),
+     false},
+
+    {"a node of that selector",
+     {.destination = {.node_selector = red}},
+     T("10.0.0.1", "10.0.0.3", 443),
+     true},
+    {"a node of that selector, IPv6",
+     {.destination = {.node_selector = red}},
+     T("fd00::1", "fd00::3", 443),
+     true},
+    {"what the same selector matches is no node",
+     {.destination = {.node_selector = red}},
+     T("10.0.0.3", "10.0.0.1", 443),
+     false},
+    {"a node, another port",
+     {.protocol = TCP, .destination = {.node_selector = red, .ports = web_ports, .n_ports = 2}},
+     T("10.0.0.1", "10.0.0.3", 443),
      false},
 
     {"ICMP type", {.protocol = 1, .icmp_type = 8}, {"10.0.0.1", "10.0.0.3", 1, 8, 0}, true},

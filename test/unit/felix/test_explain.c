@@ -561,6 +561,7 @@ rules_read_like_sentences(void **state)
          "pass tcp to ports 80,http not ports 8000-8100"},
         {{.action = RULE_LOG, ANY, .source = {.service_ns = svc_ns, .service_name = svc}},
          "log from service kube-system/dns"},
+        {{.action = RULE_DENY, ANY, .destination = {.node_selector = svc}}, "deny to nodes (dns)"},
         {{.action = RULE_ALLOW,
           ANY,
           .source = {.has_nets = true, .not_nets = nets, .n_not_nets = 1}},

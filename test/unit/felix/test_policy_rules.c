@@ -26,6 +26,15 @@ set_of_selector(const char *canonical, struct policy_set *ret_set)
 }
 
 void
+set_of_nodes(const char *canonical, struct policy_set *ret_set)
+{
+    char text[POLICY_SET_ID_MAX];
+
+    snprintf(text, sizeof text, "node.%s", canonical);
+    set_is(ret_set, SET_NETS, text);
+}
+
+void
 set_of_named_port(const char *canonical, uint8_t protocol, const char *name,
                   struct policy_set *ret_set)
 {
@@ -268,7 +277,15 @@ ports_are_split_where_multiport_is_full(void **state)
 static void
 selectors_and_services_are_sets(void **state)
 {
+    static struct port_range port[] = {{80, 80}};
+
     (void)state;
+    assert_rule(6,
+                (struct policy_rule){
+                    ANY_RULE, .protocol = 132,
+                    .destination = {.node_selector = (char[]){"a"}, .ports = port, .n_ports = 1}},
+                "-p 132 -m multiport --dports 80 -m set --match-set cali60node.a dst"
+                " -g cali-allow\n");
     assert_rule(4,
                 (struct policy_rule){ANY_RULE, .source = {.selector = (char[]){"a"}},
                                      .destination = {.not_selector = (char[]){"b"}}},

@@ -441,6 +441,114 @@ services_are_the_members_of_their_slices(void **state)
     expect(world, " -member 10.0.0.7/32,6:80 -member 10.0.0.7/32");
 }
 
+static void
+put_node(struct cluster *cluster, const char *name, const char *labels, const char *ips)
+{
+    AUTO_FREE char *copy = xstrdup(ips);
+    AUTO(str) struct str inside = STR_INIT;
+    AUTO(str) struct str body = STR_INIT;
+    char *save = NULL;
+
+    str_addf(&body, ",\"labels\":{%s}},\"status\":{\"addresses\":[", json_labels(labels, &inside));
+    for (char *ip = strtok_r(copy, ",", &save); ip; ip = strtok_r(NULL, ",", &save)) {
+        str_addf(&body, "%s{\"type\":\"InternalIP\",\"address\":\"%s\"}", ip == copy ? "" : ",",
+                 ip);
+    }
+    str_add(&body, "]}");
+    cluster_put(cluster, KIND_NODE, name, body.text);
+}
+
+static void
+put_node_policy(struct cluster *cluster, const char *name, const char *nodes)
+{
+    struct policy *policy = policy_make(NULL, name, "app == 'x'");
+
+    policy_add_rule(policy, false, RULE_DENY)->destination.node_selector = xstrdup(nodes);
+    put_policy(cluster, policy);
+}
+
+static void
+nodes_are_members_while_their_labels_match(void **state)
+{
+    struct world *world = *state;
+    struct cluster *cluster = &world->cluster;
+
+    local_pod(world);
+    put_node(cluster, "m1", "role=db", "192.0.2.1,fd00::1");
+    put_node(cluster, "m2", "role=web", "192.0.2.2");
+    put_node_policy(cluster, "p", "role == 'db'");
+    expect(world, " +set +member 192.0.2.1/32 +member fd00::1/128 +policy p +list"
+                  " +endpoint pod a/x -list");
+    /* One that comes, one that is relabelled, one of an address that changes, one that goes. */
+    put_node(cluster, "m3", "role=db", "192.0.2.3");
+    expect(world, " +member 192.0.2.3/32");
+    put_node(cluster, "m2", "role=db", "192.0.2.2");
+    put_node(cluster, "m3", "role=other", "192.0.2.3");
+    expect(world, " +member 192.0.2.2/32 -member 192.0.2.3/32");
+    put_node(cluster, "m1", "role=db,more=1", "192.0.2.1,192.0.2.9");
+    expect(world, " +member 192.0.2.9/32 -member fd00::1/128");
+    cluster_delete(cluster, KIND_NODE, "m1");
+    expect(world, " -member 192.0.2.1/32 -member 192.0.2.9/32");
+    put_node(cluster, "m1", "role=db", "192.0.2.2"); /* an address of two */
+    expect(world, "");
+    cluster_delete(cluster, KIND_NODE, "m2");
+    expect(world, "");
+    put_node(cluster, "m1", "role=db", "");
+    expect(world, " -member 192.0.2.2/32");
+    /* One selector of two policies is one set. */
+    put_node_policy(cluster, "q", "role == 'db'");
+    cluster_delete(cluster, KIND_GLOBALNETWORKPOLICY, "p");
+    expect(world, " +policy q +list +endpoint pod a/x -list -policy p");
+    put_node(cluster, "m1", "role=db", "192.0.2.1");
+    expect(world, " +member 192.0.2.1/32");
+    cluster_delete(cluster, KIND_GLOBALNETWORKPOLICY, "q");
+    expect(world, " +list +endpoint pod a/x -list -policy q -set");
+    put_node(cluster, "m1", "role=db", "192.0.2.2");
+    expect(world, "");
+}
+
+/* The same text in both worlds is two sets, and neither sees the other's. */
+static void
+labels_of_nodes_are_apart_from_all_others(void **state)
+{
+    struct world *world = *state;
+    struct cluster *cluster = &world->cluster;
+    static const char *const selectors[] = {"all()",
+                                            "app == 'x'",
+                                            "app != 'y'",
+                                            "!has(role)",
+                                            "pcns.projectcalico.org/name == 'a'",
+                                            "projectcalico.org/orchestrator == 'k8s'"};
+    struct policy *policy = policy_make(NULL, "p", "app == 'x'");
+
+    for (size_t i = 0; i < ARRAY_LEN(selectors); i++) {
+        struct policy_rule *rule = policy_add_rule(policy, false, RULE_DENY);
+        rule->destination.node_selector = xstrdup(selectors[i]);
+        rule = policy_add_rule(policy, false, RULE_ALLOW);
+        rule->destination.selector = xstrdup(selectors[i]);
+    }
+    local_pod(world);
+    put_policy(cluster, policy);
+    cluster_put(cluster, KIND_HOSTENDPOINT, "h",
+                ",\"labels\":{\"app\":\"x\"}},\"spec\":{\"node\":\"m1\",\"interfaceName\":\"eth0\","
+                "\"expectedIPs\":[\"10.0.0.3\"]}");
+    cluster_put(cluster, KIND_GLOBALNETWORKSET, "s",
+                ",\"labels\":{\"app\":\"x\"}},\"spec\":{\"nets\":[\"10.0.0.4/32\"]}");
+    put_node(cluster, "m1", "app=x", "192.0.2.1");
+    flush(world);
+    for (size_t i = 0; i < ARRAY_LEN(selectors); i++) {
+        bool is_nodes_own = i < 4;
+        struct policy_set set;
+        set_of_nodes(selectors[i], &set);
+        assert_int_equal(holds(world, &set, "192.0.2.1", 0), is_nodes_own);
+        assert_false(holds(world, &set, "10.0.0.1", 0));
+        assert_false(holds(world, &set, "10.0.0.3", 0));
+        assert_false(holds(world, &set, "10.0.0.4", 0));
+        assert_true(selector_holds(world, selectors[i], "10.0.0.1"));
+        assert_false(selector_holds(world, selectors[i], "192.0.2.1"));
+    }
+}
+
 /* ---- what applies -----------------------------------------------------------------------------
  */
 
@@ -723,6 +831,8 @@ main(void)
         TEST(network_sets_are_members_with_all_addresses_in_two_halves),
         TEST(named_ports_come_from_pods_and_host_endpoints),
         TEST(services_are_the_members_of_their_slices),
+        TEST(nodes_are_members_while_their_labels_match),
+        TEST(labels_of_nodes_are_apart_from_all_others),
         TEST(a_pod_is_closed_until_object_and_namespace_are_known),
         TEST(a_container_that_is_no_pod_is_open),
         TEST(tiers_order_policies_and_may_change),

@@ -328,6 +328,73 @@ one_network_of_many_changes_alone(void **state)
     cluster_close(&cluster);
 }
 
+#define N_NODES 5000
+
+static void
+put_numbered_node(struct cluster *cluster, unsigned i, const char *extra, const char *external)
+{
+    AUTO(str) struct str body = STR_INIT;
+    char name[32];
+
+    snprintf(name, sizeof name, "node-%u", i);
+    str_addf(&body,
+             ",\"labels\":{\"kubernetes.io/hostname\":\"%s\",\"rack\":\"r%u\",\"%s\":\"1\"}},"
+             "\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"20.0.%u.%u\"},"
+             "{\"type\":\"ExternalIP\",\"address\":\"%s\"}]}",
+             name, i % 50, extra, i >> 8, i & 255, external);
+    cluster_put(cluster, KIND_NODE, name, body.text);
+}
+
+static void
+put_node_policy(struct cluster *cluster, const char *name, const char *nodes)
+{
+    struct policy *policy = policy_make(NULL, name, "app == 'app1'");
+
+    policy_add_rule(policy, false, RULE_ALLOW)->destination.node_selector = xstrdup(nodes);
+    put_policy(cluster, policy);
+}
+
+/* An event of a node is held against the selectors of nodes there are, and changes members only. */
+static void
+a_node_of_thousands_changes_its_own_members(void **state)
+{
+    struct cluster cluster;
+    struct policy_state_stats stats;
+    char name[32], text[64];
+
+    (void)state;
+    cluster_open(&cluster);
+    fill(&cluster, 100, 20);
+    for (unsigned i = 0; i < N_NODES; i++) {
+        put_numbered_node(&cluster, i, "none", "21.0.0.1");
+    }
+    stats = policy_state_stats(cluster.state);
+    put_node_policy(&cluster, "all", "all()");
+    struct cost cost = cost_since(&cluster, &stats);
+    assert_int_equal(cost.counted, 2 * N_NODES);
+    for (unsigned i = 0; i < 9; i++) {
+        snprintf(name, sizeof name, "rack-%u", i);
+        snprintf(text, sizeof text, "rack == \"r%u\"", i);
+        put_node_policy(&cluster, name, text);
+    }
+    cost = cost_since(&cluster, &stats);
+    assert_int_equal(cost.counted, 9 * 2 * N_NODES / 50);
+    /* In two of the ten sets: another label, another address, gone, back. */
+    put_numbered_node(&cluster, 50, "other", "21.0.0.1");
+    cost = cost_since(&cluster, &stats);
+    expect_cost(&cost, &(struct cost){.evaluated = 20});
+    put_numbered_node(&cluster, 50, "other", "21.0.0.2");
+    cost = cost_since(&cluster, &stats);
+    expect_cost(&cost, &(struct cost){.evaluated = 20, .counted = 4});
+    cluster_delete(&cluster, KIND_NODE, "node-50");
+    cost = cost_since(&cluster, &stats);
+    expect_cost(&cost, &(struct cost){.evaluated = 10, .counted = 4});
+    put_numbered_node(&cluster, 50, "other", "21.0.0.2");
+    cost = cost_since(&cluster, &stats);
+    expect_cost(&cost, &(struct cost){.evaluated = 10, .counted = 4});
+    cluster_close(&cluster);
+}
+
 /* ---- measuring --------------------------------------------------------------------------------
  */
 
@@ -519,6 +586,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_costs_what_it_changes),
         cmocka_unit_test(one_network_of_many_changes_alone),
+        cmocka_unit_test(a_node_of_thousands_changes_its_own_members),
         cmocka_unit_test(a_thousand_replicas_share_lists_and_are_looked_at_once),
     };
     const char *sizes = getenv("CANAL_BENCH");

@@ -31,6 +31,9 @@ ids_are_pure_functions_of_the_meaning(void **state)
     assert_int_equal(set.kind, SET_NETS);
     set_kernel_name(&set, 6, name);
     assert_int_equal(strncmp(name, "cali60svc:", 10), 0);
+    set_of_nodes("a == 'b'", &set);
+    assert_string_equal(set.id, "node:OOFdUUs0FrurIGRtGhn6rLcIry6wKQnT_hVJ6w");
+    assert_int_equal(set.kind, SET_NETS);
 }
 
 static void
@@ -49,13 +52,14 @@ every_set_a_rule_names_is_told(void **state)
         .protocol = 6,
         .source = {.selector = selector, .named_ports = names, .n_named_ports = 2},
         .destination = {.not_selector = other, .not_named_ports = names, .n_not_named_ports = 1}};
-    struct policy_rule out = {.destination = {.service_ns = ns, .service_name = service}};
-    const struct policy policy = {.ingress = &in, .n_ingress = 1, .egress = &out, .n_egress = 1};
+    struct policy_rule out[] = {{.destination = {.service_ns = ns, .service_name = service}},
+                                {.destination = {.node_selector = selector}}};
+    const struct policy policy = {.ingress = &in, .n_ingress = 1, .egress = out, .n_egress = 2};
     int n = 0;
 
     (void)state;
     policy_each_set(&policy, count, &n);
-    assert_int_equal(n, 6);
+    assert_int_equal(n, 7);
 }
 
 static void
@@ -70,17 +74,24 @@ remembered_ids_are_those_of_the_text_not_of_its_address(void **state)
         text[0] = (char)('a' + i);
         set_of_selector(text, &set);
         for (int again = 0; again < 2; again++) {
-            const struct policy_set *known = set_ids_of_selector(ids, text);
+            const struct policy_set *known = set_ids_get(ids, set_of_selector, text);
             assert_string_equal(known->id, set.id);
             assert_int_equal(known->kind, SET_NETS);
         }
+    }
+    /* The same text at the same address may be about nodes a moment later. */
+    for (int again = 0; again < 2; again++) {
+        set_of_nodes(text, &set);
+        assert_string_equal(set_ids_get(ids, set_of_nodes, text)->id, set.id);
+        set_of_selector(text, &set);
+        assert_string_equal(set_ids_get(ids, set_of_selector, text)->id, set.id);
     }
     /* More than are remembered at a time. */
     char *const many = xcalloc(40000, 2);
     for (int i = 0; i < 40000; i++) {
         many[2 * i] = (char)('a' + i % 26);
         set_of_selector(&many[2 * i], &set);
-        assert_string_equal(set_ids_of_selector(ids, &many[2 * i])->id, set.id);
+        assert_string_equal(set_ids_get(ids, set_of_selector, &many[2 * i])->id, set.id);
     }
     free(many);
     set_ids_free(ids);

@@ -6,6 +6,7 @@
 #include "lib/model/host_endpoint.h"
 #include "lib/model/namespace.h"
 #include "lib/model/network_set.h"
+#include "lib/model/node.h"
 #include "lib/model/pod.h"
 #include "lib/model/tier.h"
 #include "test/unit/felix/cluster.h"

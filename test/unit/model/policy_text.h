@@ -68,6 +68,9 @@ print_peer(const char *what, const struct rule_peer *peer, struct str *out)
     if (peer->not_selector != NULL) {
         str_addf(&text, " !sel=<%s>", peer->not_selector);
     }
+    if (peer->node_selector != NULL) {
+        str_addf(&text, " nodes=<%s>", peer->node_selector);
+    }
     print_ports(" ports=", peer->ports, peer->n_ports, &text);
     print_names(" names=", peer->named_ports, peer->n_named_ports, &text);
     print_ports(" !ports=", peer->not_ports, peer->n_not_ports, &text);
