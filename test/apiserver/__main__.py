@@ -52,7 +52,15 @@ def _in_root_namespace():
     try:
         return own == os.stat("/proc/1/ns/net").st_ino
     except OSError:  # a container may hide PID 1's; then only a namespace with a name is known not to be it
-        return all(own != entry.stat().st_ino for entry in Path("/run/netns").glob("*"))
+        return all(own != inode for inode in map(_inode, Path("/run/netns").glob("*")))
+
+
+def _inode(path):
+    """None when another lab has just taken it away."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _url(scheme, host, port):
