@@ -562,6 +562,48 @@ measure_judging(void)
     cluster_close(&cluster);
 }
 
+#define N_NODE_SELECTORS 100
+
+/* Each node is in fifty of the sets. */
+static void
+measure_nodes(void)
+{
+    struct cluster cluster, decoded;
+    char name[32], text[64];
+
+    cluster_open(&cluster);
+    fill(&cluster, 100, 20);
+    decoded.store = store_new(ignore, NULL);
+    for (unsigned i = 0; i < N_NODES; i++) {
+        put_numbered_node(&decoded, i, "none", "21.0.0.1");
+    }
+    for (unsigned i = 0; i < N_NODE_SELECTORS; i++) {
+        snprintf(name, sizeof name, "policy-%u", i);
+        snprintf(text, sizeof text, "rack %s \"r%u\"", i < 50 ? "==" : "!=", i % 50);
+        put_node_policy(&decoded, name, text);
+    }
+    double rss = rss_mb(), start = cpu_ms();
+    note_all(&decoded, cluster.state, KIND_NODE);
+    print_message("5,000 nodes        %8.2f ms, %.1f MB\n", cpu_ms() - start, rss_mb() - rss);
+    start = cpu_ms();
+    note_all(&decoded, cluster.state, KIND_GLOBALNETWORKPOLICY);
+    policy_state_flush(cluster.state);
+    print_message("100 node selectors %8.2f ms, %.1f MB with nodes\n", cpu_ms() - start,
+                  rss_mb() - rss);
+    const void *node = store_at(decoded.store, KIND_NODE, 0);
+    const void *other = store_at(decoded.store, KIND_NODE, 1);
+    struct change change = {.kind = KIND_NODE, .key = store_key_at(decoded.store, KIND_NODE, 0)};
+    start = cpu_ms();
+    for (unsigned i = 0; i < 1000; i++) {
+        change.now = i % 2 ? node : other;
+        policy_state_note(cluster.state, &change);
+        policy_state_flush(cluster.state);
+    }
+    print_message("node changes       %8.2f us mean\n", cpu_ms() - start);
+    cluster_close(&cluster);
+    store_free(decoded.store);
+}
+
 static void
 measure(const char *sizes)
 {
@@ -578,6 +620,7 @@ measure(const char *sizes)
     measure_changes(&cluster, "label, local pod", 0);
     cluster_close(&cluster);
     measure_judging();
+    measure_nodes();
 }
 
 int
