@@ -50,6 +50,16 @@ pods_decode(const struct json_at *at, char **ret_text, struct err *err)
            (clauses_steal(&clauses, ret_text, err) || json_wrap(at, NULL, err));
 }
 
+/* An empty selector is every node. */
+static bool
+nodes_decode(const struct json_at *nodes, struct rule_peer *peer, struct err *err)
+{
+    AUTO(clauses) struct clauses clauses = {0};
+
+    return clauses_add_labels(&clauses, SCOPE_OWN, nodes, err) &&
+           (clauses_steal(&clauses, &peer->node_selector, err) || json_wrap(nodes, NULL, err));
+}
+
 static bool
 networks_decode(const struct json_at *networks, struct rule_peer *peer, struct err *err)
 {
@@ -79,14 +89,18 @@ peer_decode(const struct rule_list *list, const struct json_at *at, struct rule_
             struct err *err)
 {
     static const char *const known_ingress[] = {"namespaces", "pods", NULL};
-    static const char *const known_egress[] = {"namespaces", "pods", "networks", NULL};
-    struct json_at networks;
+    static const char *const known_egress[] = {"namespaces", "pods", "nodes", "networks", NULL};
+    struct json_at nodes, networks;
 
     if (!json_as_object(at, err) ||
         !draft_members_known(at, list->is_ingress ? known_ingress : known_egress, err) ||
         !pods_decode(at, &peer->selector, err) ||
+        !json_get_object(at, "nodes", JSON_OPTIONAL, &nodes, err) ||
         !json_get_array(at, "networks", JSON_OPTIONAL, &networks, err)) {
         return false;
+    }
+    if (nodes.json != NULL) {
+        return nodes_decode(&nodes, peer, err);
     }
     if (networks.json != NULL) {
         return networks_decode(&networks, peer, err);
@@ -173,8 +187,9 @@ named_port_decode(const struct json_at *at, struct cross *cross, struct err *err
         return json_wrap(at, "destinationNamedPort", err);
     }
     VEC_FOREACH (&cross->peers, peer) {
-        if (peer->has_nets) {
-            (void)err_set(err, "networks have no ports with names");
+        if (peer->selector == NULL) {
+            (void)err_set(err, "%s have no ports with names",
+                          peer->has_nets ? "networks" : "nodes");
             return json_wrap(at, "destinationNamedPort", err);
         }
     }

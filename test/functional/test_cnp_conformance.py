@@ -3,9 +3,10 @@ of three protocols between all nine pods. Policies are changed in place and have
 
 import pytest
 
-from policy.objects import (cluster_peer, cluster_policy, cluster_rule, ingress, labels, named_protocol,
-                            network_policy, peer, protocol, subject)
-from policy.prober import PROTOCOLS
+from lab.topology import OUTSIDE4, OUTSIDE6
+from policy.objects import (cluster_peer, cluster_policy, cluster_rule, expression, felix_configuration, ingress, labels,
+                            named_protocol, network_policy, nodes_peer, peer, protocol, subject)
+from policy.prober import PROTOCOLS, Place
 from policy.tables import Table
 from policy.world import port_name
 
@@ -90,10 +91,118 @@ def test_08_and_19_egress_to_networks(world, tier):
     world.check(Table().deny("x/a", "*", "udp", family=4).allow("x/a", "y/b"))
 
 
+def host_node(name):
+    return nodes_peer(**{"kubernetes.io/hostname": name})
+
+
+@pytest.fixture(name="hosts")
+def hosts_fixture(world):
+    """n1, n2 and a host outside listen, and pods may talk to their own node, where policy lets them."""
+    outside = Place("outside", world.outside, {4: OUTSIDE4, 6: OUTSIDE6})
+    world.apply(felix_configuration(defaultEndpointToHostAction="Accept"))
+    for place in (world.node("n1"), world.node("n2"), outside):
+        world.prober.add(place)
+    yield world
+    for name in ("n1", "n2", "outside"):
+        world.prober.remove(name)
+
+
+def to_hosts(world):
+    """From both nodes, subjects and another, to both nodes, outside and two pods: every protocol, port and family."""
+    return world.pairs(["x/a", "x/c", "y/b"], ["n1", "n2", "outside", "y/a", "z/c"])
+
+
 @pytest.mark.parametrize("tier", TIERS)
-@pytest.mark.parametrize("unknown", [{"nodes": labels(**{"kubernetes.io/hostname": "n2"})},
-                                     {"domainNames": ["*.example.org"]}, {"sometime": {}}])
-def test_09_and_20_experimental_and_unknown_peers_fail_closed(world, tier, unknown):
+def test_09_and_20_egress_to_nodes(hosts, tier):
+    world, side, probes = hosts, Side("egress"), to_hosts(hosts)
+    accept = side.rule("Accept", host_node("n2"), protocols=[protocol("tcp", 80), protocol("udp", 81), protocol("sctp", 80)])
+    passes = side.rule("Pass", nodes_peer(**{"kubernetes.io/hostname": "n1", "topology.kubernetes.io/zone": "a"}),
+                       protocols=[protocol("udp"), protocol("sctp", 81)])
+    deny = side.rule("Deny", nodes_peer())
+    world.apply(side.policy(accept, passes, deny, tier=tier))
+    closed = Table().deny("x/*", ["n1", "n2"])
+    world.check(closed.copy().allow("x/*", "n2", "tcp", 80).allow("x/*", "n2", "udp", 81).allow("x/*", "n2", "sctp", 80)
+                .allow("x/*", "n1", "udp").allow("x/*", "n1", "sctp", 81), probes)
+    world.apply(side.policy(deny, accept, passes, tier=tier))
+    world.check(closed, probes)
+    # Nodes are no pods, and no networks: of three peers each has its own.
+    some = side.rule("Deny", host_node("n1"), cluster_peer(Z), {"networks": [f"{OUTSIDE4}/32"]}, protocols=[protocol("tcp")])
+    world.apply(side.policy(some, tier=tier, of=A_OF_X))
+    world.check(Table().deny("x/a", ["n1", "z/c"], "tcp").deny("x/a", "outside", "tcp", family=4), probes)
+    world.apply(side.policy(side.rule("Deny", {"nodes": expression("kubernetes.io/hostname", "NotIn", "n1", "n3")}),
+                            tier=tier))
+    world.check(Table().deny("x/*", "n2"), probes)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_09_and_20_node_peers_follow_labels(hosts, tier):
+    world, side, probes = hosts, Side("egress"), to_hosts(hosts)
+    world.apply(side.policy(side.rule("Accept", nodes_peer(role="db")), side.rule("Deny", nodes_peer()), tier=tier))
+    closed = Table().deny("x/*", ["n1", "n2"])
+    world.check(closed, probes)
+    world.label("Node", "n2", role="db")
+    world.check(closed.copy().allow("x/*", "n2"), probes)
+    world.label("Node", "n1", role="db")
+    world.label("Node", "n2", role=None)
+    world.check(closed.copy().allow("x/*", "n1"), probes)
+    # What pods and namespaces are called says nothing of nodes.
+    world.label("Pod", "a", "y", role="db")
+    world.label("Namespace", "z", role="db")
+    world.apply(side.policy(side.rule("Deny", nodes_peer(role="db")), tier=tier))
+    world.check(Table().deny("x/*", "n1"), probes)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_09_and_20_node_peers_come_go_and_have_several_addresses(hosts, tier):
+    """A node that is registered with the address of the host outside, of which the kind and the family change."""
+    def node(**metadata):
+        return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n3", "labels": {"role": "edge"}, **metadata}, "spec": {}}
+
+    def addresses(*entries):
+        world.client.patch("Node", "n3", {"status": {"addresses": [
+            {"type": kind, "address": address} for kind, address in entries]}}, sub="status")
+        world.settle()
+
+    world, side, probes = hosts, Side("egress"), to_hosts(hosts)
+    deny = side.policy(side.rule("Deny", nodes_peer(role="edge")), tier=tier)
+    world.apply(deny)
+    world.check(Table(), probes)
+    world.apply(node())
+    addresses(("InternalIP", "192.0.2.77"), ("ExternalIP", OUTSIDE4), ("Hostname", OUTSIDE6))
+    world.check(Table().deny("x/*", "outside", family=4), probes)
+    addresses(("InternalIP", "192.0.2.77"), ("ExternalIP", OUTSIDE6))
+    world.check(Table().deny("x/*", "outside", family=6), probes)
+    world.apply(node(annotations={"projectcalico.org/IPv4Address": f"{OUTSIDE4}/24"}))
+    world.check(Table().deny("x/*", "outside"), probes)
+    addresses()
+    world.check(Table().deny("x/*", "outside", family=4), probes)
+    world.remove(node())
+    world.check(Table(), probes)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_09_and_20_nodes_are_no_sources_and_have_no_named_ports(world, tier):
+    """As the API says, a rule that wants either is not understood."""
+    ins, outs = Side("ingress"), Side("egress")
+    named = [named_protocol(port_name(80, "tcp"))]
+    for side, rule in ((ins, {"peers": [nodes_peer()]}), (outs, {"peers": [nodes_peer()], "protocols": named}),
+                       (outs, {"peers": [cluster_peer(Y), nodes_peer()], "protocols": named})):
+        make = lambda action, s=side, r=rule: s.rule(action, *r["peers"], protocols=r.get("protocols"))
+        behind = side.rule("Deny", cluster_peer(Y))
+        world.client.load(side.policy(make("Accept"), behind, tier=tier, of=A_OF_X))
+        try:
+            world.settle()
+            world.check(Table().deny(**side.between("x/a", "y/*")))
+            world.client.load(side.policy(make("Deny"), tier=tier, of=A_OF_X))
+            world.settle()
+            world.check(Table().deny(**side.between("x/a", "*")))
+        finally:
+            world.client.delete("ClusterNetworkPolicy", "cnp")
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("unknown", [{"domainNames": ["*.example.org"]}, {"sometime": {}}])
+def test_domain_names_and_unknown_peers_fail_closed(world, tier, unknown):
     """A rule that accepts and is not understood accepts nothing; one that denies or passes denies all."""
     side = Side("egress")
     accept = side.rule("Accept", unknown)

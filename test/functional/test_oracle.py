@@ -515,13 +515,44 @@ def test_cluster_tiers():
     ({"namespaces": label("ns", "y")}, "y/a y/b y/c"),
     ({"pods": {"podSelector": label("pod", "b"), "namespaceSelector": {}}}, "x/b y/b z/b"),
     ({"networks": ["10.0.1.0/24", "fd00::/16"]}, "y/a y/b y/c"),
-    ({}, EVERYBODY_ELSE), ({"domainNames": ["example.org"]}, EVERYBODY_ELSE), ({"nodes": {}}, EVERYBODY_ELSE)])
+    # Pods are no nodes, whatever their labels are.
+    ({"nodes": {}}, ""), ({"nodes": {"matchExpressions": [{"key": "pod", "operator": "DoesNotExist"}]}}, ""),
+    ({}, EVERYBODY_ELSE), ({"domainNames": ["example.org"]}, EVERYBODY_ELSE), ({"nodes": []}, EVERYBODY_ELSE)])
 def test_cluster_peer(peer, reached):
     """What a Deny takes away; one that is not understood takes all."""
     found = reach([cnp("Admin", 1, subject={"pods": {"podSelector": label("pod", "a"),
                                                      "namespaceSelector": label("ns", "x")}},
                        egress=[rule("Deny", to=[peer])])])
     assert " ".join(d for d, sources in found.items() if d != "x/a" and "x/a" not in sources) == reached
+
+
+NODES = [thing("v1", "Node", name, metadata={"labels": labels, "annotations": annotations}, status={
+    "addresses": [{"type": kind, "address": ip} for kind, ip in addresses]}) for name, labels, annotations, addresses in (
+        ("n1", {"role": "db", "pod": "b"}, {"projectcalico.org/IPv4Address": "192.0.2.1/24"},
+         [("InternalIP", "192.0.2.11"), ("ExternalIP", "192.0.2.21"), ("InternalIP", "2001:db8::1"), ("Hostname", "192.0.2.31")]),
+        ("n2", {"role": "web"}, {}, [("InternalIP", "192.0.2.2")]))]
+
+
+@pytest.mark.parametrize("peer,reached", [
+    ({"nodes": {}}, "1 2 11 21 2001:db8::1"), ({"nodes": label("role", "db")}, "1 11 21 2001:db8::1"),
+    ({"nodes": {"matchExpressions": [{"key": "pod", "operator": "DoesNotExist"}]}}, "2"),
+    ({"nodes": label("role", "none")}, ""), ({"pods": {"podSelector": label("pod", "b"), "namespaceSelector": {}}}, "")])
+def test_node_peers(peer, reached):
+    world = World(base() + NODES + [cnp("Admin", 1, egress=[rule("Deny", to=[peer])])])
+    found = [ip for ip in ("1", "2", "11", "21", "31", "2001:db8::1") if not world.verdict(
+        packet(*((IP6["x", "a"], ip) if ":" in ip else (IP4["x", "a"], f"192.0.2.{ip}")), "TCP", 80)).is_allowed]
+    assert " ".join(found) == reached
+
+
+def test_nodes_have_no_named_ports_and_are_nobodys_source():
+    named = {"protocols": [{"destinationNamedPort": "web"}]}
+    for spec, expected in (({"egress": [rule("Accept", to=[{"nodes": {}}], **named), rule("Deny", to=[{"nodes": {}}])]}, False),
+                           ({"egress": [rule("Deny", to=[{"nodes": {}}], **named)]}, False),
+                           ({"ingress": [rule("Accept", **{"from": [{"nodes": {}}]})]}, True)):
+        world = World(base() + NODES + [cnp("Admin", 1, **spec)])
+        assert world.verdict(packet(IP4["x", "a"], "192.0.2.1", "TCP", 80)).is_allowed is expected, spec
+    closed = World(base() + NODES + [cnp("Admin", 1, ingress=[rule("Deny", **{"from": [{"nodes": label("role", "none")}]})])])
+    assert not closed.verdict(packet("192.0.2.1", IP4["x", "a"], "TCP", 80)).is_allowed
 
 
 @pytest.mark.parametrize("protocol,reached", [

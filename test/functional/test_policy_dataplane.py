@@ -15,8 +15,8 @@ from lab import LabError, Stream, wait_for
 from lab.background import Background
 from lab.packets import SO_RCVBUFFORCE
 from policy.flows import CLIENT, SERVER, OpenFlows, assert_stopped, assert_untouched
-from policy.objects import (calico_policy, egress, global_policy, ingress, labels, network_policy, network_set, peer, port,
-                            rule)
+from policy.objects import (calico_policy, cluster_peer, cluster_policy, cluster_rule, egress, felix_configuration,
+                            global_policy, ingress, labels, network_policy, network_set, nodes_peer, peer, port, rule, subject)
 from policy.tables import Table
 from policy.world import World, pod_spec
 
@@ -91,6 +91,45 @@ def test_connections_stop_when_a_label_takes_the_peer_out_of_a_set(world):
         flows.wait_both_ways()
         moment = time.monotonic()
         world.label("Pod", "b", "y", role=None)
+        assert_stopped(gone, moment)
+        assert_untouched(kept, moment)
+
+
+@pytest.fixture(name="unmasked")
+def unmasked_fixture(world):
+    """Pods reach nodes under their own addresses, which is what the ends of a flow by hand have to know."""
+    for pool in ("pods4", "pods6"):
+        world.client.patch("IPPool", pool, {"spec": {"natOutgoing": False}})
+    yield world
+    for pool in ("pods4", "pods6"):
+        world.client.patch("IPPool", pool, {"spec": {"natOutgoing": True}})
+
+
+@pytest.mark.parametrize("how", ["label", "address", "object"])
+def test_connections_stop_when_a_node_is_no_peer_any_more(unmasked, how):
+    """From pods to their own node and to another one. What is said of that one changes in the object of a node that is
+    registered with the same addresses, for felix writes those of its own node."""
+    world, n1, n2 = unmasked, unmasked.node("n1"), unmasked.node("n2")
+    twin = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "twin", "labels": {"role": "db"}}, "spec": {},
+            "status": {"addresses": [{"type": "InternalIP", "address": ip} for ip in (n2.ip4, n2.ip6)]}}
+    accept = cluster_rule("Accept", [nodes_peer(role="db"), cluster_peer(labels(ns="y"))], side="to")
+    deny = cluster_rule("Deny", [{"networks": ["0.0.0.0/0", "::/0"]}], side="to")
+    world.label("Node", "n1", role="db")
+    world.apply(twin, felix_configuration(defaultEndpointToHostAction="Accept"),
+                cluster_policy("nodes", "Admin", 10, subject(labels(ns="x")), None, [accept, deny]))
+    with OpenFlows() as flows:
+        gone = [flow for number, pod in enumerate(("x/a", "x/c"))
+                for flow in all_flows(flows, world.pod(pod), n2, OPEN_PORT + 10 * number)]
+        kept = [flow for number, (pod, server) in enumerate((("x/a", n1), ("x/c", n1), ("y/b", n2), ("x/a", world.pod("y/c"))))
+                for flow in all_flows(flows, world.pod(pod), server, OTHER_PORT + 10 * number)]
+        flows.wait_both_ways()
+        moment = time.monotonic()
+        if how == "label":
+            world.client.patch("Node", "twin", {"metadata": {"labels": {"role": "web"}}})
+        elif how == "address":
+            world.client.patch("Node", "twin", {"status": {"addresses": []}}, sub="status")
+        else:
+            world.remove(twin)
         assert_stopped(gone, moment)
         assert_untouched(kept, moment)
 

@@ -8,6 +8,7 @@ from .selector import Malformed
 
 POD_NET_ANNOTATIONS = ("cni.projectcalico.org/podIPs", "cni.projectcalico.org/podIP")
 METADATA_ANNOTATION = "projectcalico.org/metadata"
+NODE_IP_ANNOTATIONS = ("projectcalico.org/IPv4Address", "projectcalico.org/IPv6Address")
 CRD, V3 = "crd.projectcalico.org/v1", "projectcalico.org/v3"
 KINDS = {("NetworkPolicy", CRD): "CalicoNetworkPolicy", ("NetworkPolicy", V3): "CalicoNetworkPolicy"}
 
@@ -84,6 +85,15 @@ def _pod_ports(spec):
             for container in containers for port in container.get("ports") or [] if port.get("name")}
 
 
+def _node_ips(node):
+    """All addresses of a Node, not its names."""
+    found = {ipaddress.ip_address(entry["address"]) for entry in (node.get("status") or {}).get("addresses") or []
+             if entry["type"] in ("InternalIP", "ExternalIP")}
+    annotations = node["metadata"].get("annotations") or {}
+    return found | {ipaddress.ip_address(annotations[name].split("/")[0]) for name in NODE_IP_ANNOTATIONS
+                    if annotations.get(name)}
+
+
 class Cluster:
     """Endpoints, sets and services from objects as the API has them."""
 
@@ -91,6 +101,7 @@ class Cluster:
         self.namespaces, self.accounts, self.slices = {}, {}, []
         self.items, self.issues, self._pods = [], [], {}
         self.hosts = {}  # host endpoints, which are items, by name
+        self.nodes = []  # items of their own: what selects endpoints never selects a node
         for obj in objects:
             metadata = obj["metadata"]
             if obj["kind"] == "Namespace":
@@ -101,7 +112,7 @@ class Cluster:
                 self.slices.append(obj)
         for obj in objects:
             add = {"Pod": self._add_pod, "NetworkSet": self._add_set, "GlobalNetworkSet": self._add_set,
-                   "HostEndpoint": self._add_host}.get(obj["kind"])
+                   "HostEndpoint": self._add_host, "Node": self._add_node}.get(obj["kind"])
             if add:
                 add(obj)
 
@@ -158,6 +169,10 @@ class Cluster:
         item.is_profile_allow = "projectcalico-default-allow" in (spec.get("profiles") or [])
         self.hosts[name] = item
         self.items.append(item)
+
+    def _add_node(self, obj):
+        self.nodes.append(Item(f"node {obj['metadata']['name']}", labels_of(obj),
+                               [ipaddress.ip_network(ip) for ip in _node_ips(obj)]))
 
     # ---- questions
     def pod_of(self, ip):

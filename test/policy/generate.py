@@ -84,10 +84,11 @@ class Generator:
     """`pod_ips`: {(namespace, pod): [addresses]}, `nodes`: {(namespace, pod): node} where a lab has them; the
     rest of the cluster is made around them. `hosts`: {node: [addresses]} of nodes that get host endpoints, `outside`:
     addresses of hosts that are no nodes. `is_wild`: also what an API server would not let a lab do, such as a
-    pod without its namespace."""
+    pod without its namespace. `node_objects`: the lab's Nodes, which get other labels; else there are three."""
 
-    def __init__(self, seed, pod_ips=None, nodes=None, is_wild=False, hosts=None, outside=()):
+    def __init__(self, seed, pod_ips=None, nodes=None, is_wild=False, hosts=None, outside=(), node_objects=None):
         self.seed, self.nodes, self.is_wild = seed, nodes or {}, is_wild
+        self.given_nodes = node_objects
         self.rng = random.Random(f"case {seed}")
         self.pod_ips = dict(sorted((pod_ips or default_ips()).items()))
         self.far_ips = ["10.66.0.9", "fd00:66::9"]
@@ -133,7 +134,7 @@ class Generator:
                         for name in ("default", "builder")]
         objects += [self.pod(ns, name, ips, self.node_of(ns, name), self.some_labels())
                     for (ns, name), ips in self.pod_ips.items()]
-        objects += self.other_pods() + self.sets() + self.hosts() + self.services() + self.tiers()
+        objects += self.node_objects() + self.other_pods() + self.sets() + self.hosts() + self.services() + self.tiers()
         rng.shuffle(objects)
         return self.make_wild(objects) if self.is_wild else objects
 
@@ -149,6 +150,24 @@ class Generator:
             if pod["metadata"]["name"] not in PODS:
                 pod["metadata"]["annotations"] = {"cni.projectcalico.org/podIPs": "", "cni.projectcalico.org/podIP": ""}
         return objects
+
+    def node_objects(self):
+        """Their labels are like those of pods, which must not matter."""
+        if self.given_nodes is not None:
+            return [{**node, "metadata": {**node["metadata"], "labels": {
+                **(node["metadata"].get("labels") or {}), **self.some_labels()}}} for node in self.given_nodes]
+        return [self.node_object(name) for name in (NODE, OTHER_NODE, "third")]
+
+    def node_object(self, name):
+        """Two may share an address, and a pod may have that of a node."""
+        ips = (*OUTSIDE, *OUTSIDE, "203.0.113.9", *self.far_ips)
+        addresses = [{"type": self.rng.choice(("InternalIP", "InternalIP", "ExternalIP")), "address": ip}
+                     for ip in self.rng.sample(ips, self.rng.randint(0, 3))]
+        metadata = {"labels": self.some_labels()}
+        if chance(self.rng, 0.3):
+            metadata["annotations"] = {"projectcalico.org/IPv4Address": f"{self.rng.choice(OUTSIDE[:2])}/24"}
+        return self.object("v1", "Node", name, metadata=metadata, spec={},
+                           status={"addresses": [*addresses, {"type": "Hostname", "address": name}]})
 
     def hosts(self):
         """Host endpoints of other nodes: what selectors find, nothing that is enforced here. In the wild also of

@@ -213,10 +213,13 @@ class RuleGenerator:
     def cluster_peer(self, direction):
         if self.flip(MALFORMED / 2):
             return self.rng.choice((
-                {}, {"nodes": {}}, {"domainNames": ["example.org"]}, {"networks": ["no-net"]},
+                {}, {"nodes": {} if direction == "ingress" else {"matchExpressions": [{"key": "env", "operator": "Gt"}]}},
+                {"domainNames": ["example.org"]}, {"networks": ["no-net"]},
                 {"namespaces": {"matchExpressions": [{"key": "env", "operator": "Like"}]}}))
         if direction == "egress" and self.flip(0.3):
             return {"networks": self.nets(self.rng.randint(1, 3))}
+        if direction == "egress" and self.flip(0.25):
+            return {"nodes": self.label_selector()}
         spaces = self.label_selector(("env", "tier"))
         if self.flip(0.4):
             return {"namespaces": spaces}

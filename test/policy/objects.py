@@ -109,6 +109,11 @@ def subject(namespaces=None, pods=None):
 cluster_peer = subject
 
 
+def nodes_peer(**equal):
+    """Nodes with these labels; dots and slashes in names: nodes_peer(**{"kubernetes.io/hostname": "n1"})."""
+    return {"nodes": labels(**equal) if equal else {}}
+
+
 def protocol(name, number=None, start=1, end=65535):
     """tcp, udp or sctp with a destination port, or a range of them: a protocol without any is not allowed."""
     return {name: {"destinationPort": {"number": number} if number is not None

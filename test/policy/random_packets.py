@@ -77,6 +77,7 @@ class Player:
         names = list(world.prober.places)
         pairs = world.prober.pairs(names, names)
         self.hosts = Hosts(world)
+        self.node_objects = [without_version(world.client.get("Node", name)) for name in world.nodes]
         self.places = dict(world.prober.places)
         probes = pairs + self.hosts.probes(names)
         self.all = probes + [Probe(p.source, p.target, "icmp", 0, p.family) for p in probes
@@ -88,7 +89,7 @@ class Player:
     def case(self, seed):
         return Generator(seed, pod_ips={key: [pod.ip(4), pod.ip(6)] for key, pod in self.pods.items()},
                          nodes={key: pod.node.name for key, pod in self.pods.items()}, hosts=self.hosts.addresses,
-                         outside=list(self.hosts.outside.ips.values())).case()
+                         outside=list(self.hosts.outside.ips.values()), node_objects=self.node_objects).case()
 
     def _put(self, obj):
         client = self.world.client

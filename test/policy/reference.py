@@ -6,7 +6,7 @@ from lab.node import POOL4, POOL6
 from . import oracle, tables
 from .passage import ARRIVED, SILENT, Passage
 
-KINDS = [("v1", "Namespace"), ("v1", "ServiceAccount"), ("v1", "Pod"), ("discovery.k8s.io/v1", "EndpointSlice"),
+KINDS = [*(("v1", kind) for kind in ("Namespace", "ServiceAccount", "Pod", "Node")), ("discovery.k8s.io/v1", "EndpointSlice"),
          ("networking.k8s.io/v1", "NetworkPolicy"), ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"),
          *(("crd.projectcalico.org/v1", kind) for kind in (
              "Tier", "NetworkPolicy", "GlobalNetworkPolicy", "NetworkSet", "GlobalNetworkSet", "HostEndpoint",

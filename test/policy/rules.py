@@ -28,9 +28,8 @@ class Rule:
 class Addresses:
     """Those of all items that a predicate over labels selects, as a test that remembers its answers."""
 
-    def __init__(self, cluster, predicate, pods_only=False):
-        self.items = [item for item in cluster.items
-                      if (item.is_pod or not pods_only) and predicate(item.labels)]
+    def __init__(self, items, predicate, pods_only=False):
+        self.items = [item for item in items if (item.is_pod or not pods_only) and predicate(item.labels)]
         self.answers = {}
 
     def __contains__(self, ip):
@@ -145,7 +144,7 @@ def _kubernetes_peer(entry, side, ns, cluster):
         spaces = parse_label_selector(entry["namespaceSelector"], "pcns.")
     else:
         spaces = lambda labels: labels["projectcalico.org/namespace"] == ns
-    found = Addresses(cluster, lambda labels: spaces(labels) and pods(labels), pods_only=True)
+    found = Addresses(cluster.items, lambda labels: spaces(labels) and pods(labels), pods_only=True)
     return lambda pkt: address(pkt) in found
 
 
@@ -163,7 +162,7 @@ def _alternatives(entries, read):
 
 
 def kubernetes_rules(entries, direction, ns, cluster):
-    everyone = Addresses(cluster, lambda labels: True)
+    everyone = Addresses(cluster.items, lambda labels: True)
     side, word = peer_side(direction), "from" if direction == "ingress" else "to"
     found = []
     for number, entry in enumerate(entries):
@@ -254,11 +253,11 @@ def _entity(entity, side, direction, ns, cluster, protocol):
     address, _ = end_of(side)
     conditions = _nets(entity, address)
     positive, negative = _selectors(entity, ns)
-    served = Addresses(cluster, positive or (lambda labels: True))
+    served = Addresses(cluster.items, positive or (lambda labels: True))
     if positive:
         conditions.append(lambda pkt: address(pkt) in served)
     if negative:
-        found = Addresses(cluster, negative)
+        found = Addresses(cluster.items, negative)
         conditions.append(lambda pkt: address(pkt) not in found)
     if entity.get("services"):
         conditions.append(_service(entity, side, direction, ns, cluster))
@@ -332,6 +331,9 @@ def _cluster_peer(entry, side, cluster):
     if field == "networks" and side == "destination" and value:
         nets = Nets(value)
         return lambda pkt: address(pkt) in nets
+    if field == "nodes" and side == "destination":
+        selected = Addresses(cluster.nodes, parse_label_selector(value))
+        return lambda pkt: address(pkt) in selected
     if field == "namespaces":
         spaces, pods = parse_label_selector(value, "pcns."), lambda labels: True
     elif field == "pods":
@@ -339,7 +341,7 @@ def _cluster_peer(entry, side, cluster):
         pods = parse_label_selector(value.get("podSelector") or {})
     else:
         raise Malformed(f"peer {field}")
-    found = Addresses(cluster, lambda labels: spaces(labels) and pods(labels), pods_only=True)
+    found = Addresses(cluster.items, lambda labels: spaces(labels) and pods(labels), pods_only=True)
     return lambda pkt: address(pkt) in found
 
 
@@ -366,7 +368,7 @@ def _cluster_protocol(entry, everyone):
 
 def cluster_rules(entries, direction, cluster):
     found = []
-    everyone = Addresses(cluster, lambda labels: True)
+    everyone = Addresses(cluster.items, lambda labels: True)
     side, word = peer_side(direction), "from" if direction == "ingress" else "to"
     for number, entry in enumerate(entries):
         action = {"Accept": "Allow", "Pass": "Pass"}.get(entry.get("action"), "Deny")
@@ -378,9 +380,9 @@ def cluster_rules(entries, direction, cluster):
             ports = [_cluster_protocol(port, everyone) for port in entry.get("protocols") or []]
             if not peers:
                 raise Malformed(f"no {word}")
-            if (any("networks" in peer for peer in entry[word])
+            if (any("networks" in peer or "nodes" in peer for peer in entry[word])
                     and any("destinationNamedPort" in port for port in entry.get("protocols") or [])):
-                raise Malformed("networks have no named ports")  # so says the API
+                raise Malformed("networks and nodes have no named ports")  # so says the API
         except Malformed:
             found += fail_closed(action, number)
             continue

@@ -308,6 +308,14 @@ rules_of_a_cluster_network_policy_are_peers_times_protocols(void **state)
          "out deny dst(sel=<(" K8S " && pcns.n == `1` && a == `b`)>) # a b", NULL},
         {"{'action':'Pass','to':[{'networks':['10.0.0.0/8','fd00::/8']}]}",
          "out pass dst(nets=10.0.0.0/8,fd00::/8)", NULL},
+        {"{'action':'Deny','to':[{'nodes':{}},{'nodes':{'matchLabels':{'z':'1','a.b/c':''},"
+         "'matchExpressions':[{'key':'p','operator':'DoesNotExist'}]}}],'protocols':["
+         "{'sctp':{'destinationPort':{'number':80}}},{'tcp':{'destinationPort':{'number':80}}}]}",
+         "out deny p6 dst(nodes=<all()> ports=80)\n"
+         "out deny p132 dst(nodes=<all()> ports=80)\n"
+         "out deny p6 dst(nodes=<(a.b/c == `` && z == `1` && !has(p))> ports=80)\n"
+         "out deny p132 dst(nodes=<(a.b/c == `` && z == `1` && !has(p))> ports=80)",
+         NULL},
         {"{'action':'Deny','to':[{'networks':['0.0.0.0/0']},{'namespaces':{}}],'protocols':["
          "{'tcp':{'destinationPort':{'number':80}}},"
          "{'tcp':{'destinationPort':{'range':{'start':81,'end':90}}}},"
@@ -342,7 +350,18 @@ static const char *const bad_cluster_rules[][2] = {
     {"'to':[{'namespaces':{}},{}]", "spec.egress[0].to[1]: must have one member, not 0"},
     {"'to':[{'namespaces':null}]", "spec.egress[0].to[0]: names no peer"},
     {"'to':[{'namespaces':{},'networks':['10.0.0.0/8']}]", "to[0]: must have one member, not 2"},
-    {"'to':[{'nodes':{}}]", "spec.egress[0].to[0].nodes: is not supported"},
+    {"'to':[{'nodes':{},'namespaces':{}}]", "to[0]: must have one member, not 2"},
+    {"'to':[{'nodes':null}]", "spec.egress[0].to[0]: names no peer"},
+    {"'to':[{'nodes':[]}]", "spec.egress[0].to[0].nodes: an object is wanted"},
+    {"'to':[{'nodes':{'labels':{}}}]", "spec.egress[0].to[0].nodes.labels: is not supported"},
+    {"'to':[{'nodes':{'matchLabels':{'a b':'c'}}}]",
+     "nodes.matchLabels[\"a b\"]: 'a b' is not a label"},
+    {"'to':[{'nodes':{'matchExpressions':[{'key':'a','operator':'Gt','values':['1']}]}}]",
+     "nodes.matchExpressions[0].operator: 'Gt' is not In"},
+    {"'to':[{'nodes':{}}],'protocols':[{'destinationNamedPort':'a'}]",
+     "protocols[0].destinationNamedPort: nodes have no ports with names"},
+    {"'to':[{'namespaces':{}},{'nodes':{}}],'protocols':[{'destinationNamedPort':'a'}]",
+     "protocols[0].destinationNamedPort: nodes have no ports with names"},
     {"'to':[{'domainNames':['a.b']}]", "spec.egress[0].to[0].domainNames: is not supported"},
     {"'to':[{'namespaces':{'matchLabels':{'a':7}}}]", "to[0].namespaces.matchLabels.a: a string"},
     {"'to':[{'namespaces':{'sameLabels':['a']}}]", "to[0].namespaces.sameLabels: is not supported"},
@@ -394,9 +413,15 @@ a_cluster_rule_that_is_not_understood_fails_as_its_api_says(void **state)
         {"{'from':[]}", "in deny", "spec.ingress[0].action: is missing"},
         {"{'action':'Pass','from':[{'networks':['10.0.0.0/8']}]}", "in deny",
          "spec.ingress[0].from[0].networks: is not supported"},
+        {"{'action':'Deny','from':[{'nodes':{}}]}", "in deny",
+         "spec.ingress[0].from[0].nodes: is not supported"},
     };
+    const struct rule_case accepts = {"{'action':'Accept','from':[{'nodes':{}}]}", "",
+                                      "spec.ingress[0].from[0].nodes: is not supported"};
     rules_give(KIND_CLUSTERNETWORKPOLICY, CLUSTER ",'ingress':[@]}}",
                "kube-admin/7 in " CLUSTER_SELECTOR, others, ARRAY_LEN(others));
+    rules_give(KIND_CLUSTERNETWORKPOLICY, CLUSTER ",'ingress':[@]}}",
+               "kube-admin/7  " CLUSTER_SELECTOR, &accepts, 1);
 }
 
 int
