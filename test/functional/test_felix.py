@@ -456,10 +456,12 @@ def test_started_while_the_api_is_down_it_leaves_the_kernel_and_still_adds_pods(
     assert not reaches(two.netns, one.ips[0], 0.5) and not reaches(two.netns, OUTSIDE4, 0.5)
     with pytest.raises(LabError, match="first complete list"):
         node.felix_ready()
+    assert node.readiness()[0] == 503 and node.http_get(9099, "/liveness")[0] == 200
     node.lab.api.up()
     node.lab.api.apply(two.object())
     node.wait_ready(60)
     assert node.is_programmed(one) and node.is_programmed(two)
+    assert node.readiness()[0] == 200
     wait_for(lambda: reaches(two.netns, one.ips[0]) and reaches(two.netns, OUTSIDE4), 10, "the pod to be open")
 
 

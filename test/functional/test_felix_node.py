@@ -1,10 +1,15 @@
 """canal-felix and its Node object: addresses, annotations, duplicates, condition, pools; bad objects."""
 
+import select
+import socket
+
 import pytest
 
 from felix_nodes import ON_ONE_BACKEND, REFRESH, FelixCluster, stays
 from lab import LabError, ZoneSpec, wait_for
 from lab.cluster import BUILD
+from lab.packets import PROTO_IPIP
+from lab.topology import OUTSIDE4
 
 CRD = "crd.projectcalico.org/v1"
 BIRD = 'log stderr all;\nrouter id 10.1.0.11;\nprotocol device {{}}\n{}'
@@ -203,6 +208,58 @@ def test_nodes_outside_the_cluster_may_send_ipip_when_they_are_named(node):
     stays(lambda: wanted <= node.set_members("cali40all-hosts-net"), 5, "the prefixes, over resyncs")
     assert "ExternalNodesCIDRList: 'bad'" in node.log()
     assert node.metric("canal_felix_repaired_total") == 0
+
+
+class TunnelEar:
+    """Hears IPIP that the node takes for itself, with or without a tunl0."""
+
+    def __init__(self, node):
+        self.node = node
+        self.ear = node.netns.socket(socket.AF_INET, socket.SOCK_RAW, PROTO_IPIP)
+        self.mark = node.netns.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.mark.bind((node.ip4, 0))
+        for s in (self.ear, self.mark):
+            s.settimeout(5)
+
+    def hears(self, sender):
+        """Whether IPIP of that namespace passes: when the datagram sent behind it is there, it would have been."""
+        with sender.socket(socket.AF_INET, socket.SOCK_RAW, PROTO_IPIP) as raw, \
+                sender.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            raw.sendto(b"\x45" + bytes(19), (self.node.ip4, 0))
+            udp.sendto(b"behind", self.mark.getsockname())
+        self.mark.recv(64)
+        readable, _, _ = select.select([self.ear], [], [], 0)
+        return bool(readable) and bool(self.ear.recv(128))
+
+    def close(self):
+        self.ear.close()
+        self.mark.close()
+
+
+def test_49_ipip_is_taken_from_nodes_and_named_networks_while_they_are(cluster, node):
+    """An unknown source, a Node that comes and goes, and a network of ExternalNodesCIDRList."""
+    ear, friend, stranger = TunnelEar(node), cluster.node("a2").netns, cluster.outside
+    third = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "third"},
+             "status": {"addresses": [{"type": "InternalIP", "address": OUTSIDE4}]}}
+
+    def becomes(wanted, what):
+        wait_for(lambda: ear.hears(stranger) == wanted, 3, what)
+        assert ear.hears(friend)
+
+    try:
+        assert not ear.hears(stranger) and ear.hears(friend)
+        cluster.api.client.load([third])
+        becomes(True, "a new node to be let in")
+        cluster.api.delete("Node", "third")
+        becomes(False, "a node that went to be kept out")
+        felix_configuration(cluster, "default", externalNodesList=[f"{OUTSIDE4}/30"])
+        becomes(True, "the named network to be let in")
+        cluster.api.delete("FelixConfiguration", "default")
+        becomes(False, "the network to be kept out again")
+    finally:
+        ear.close()
+        cluster.api.delete("Node", "third")
+        cluster.api.delete("FelixConfiguration", "default")
 
 
 @ON_ONE_BACKEND

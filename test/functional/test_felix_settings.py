@@ -9,7 +9,7 @@ import pytest
 
 from felix_nodes import ON_ONE_BACKEND, REFRESH, FelixCluster, stays
 from lab import Capture, LabError, Netns, Stream, ZoneSpec, probe, wait_for
-from lab.topology import OUTSIDE4
+from lab.topology import OUTSIDE4, OUTSIDE6
 
 CRD = "crd.projectcalico.org/v1"
 
@@ -74,6 +74,67 @@ def test_pods_leave_with_the_address_that_is_set(node):
         node.netns.ip(f"address del {second}/32 dev lo")
 
 
+def leaves_as(node, pod, target, kind=socket.SOCK_DGRAM):
+    """Address and port under which a packet of the pod leaves the node by eth0."""
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    with Capture(node.netns, "eth0") as capture, pod.netns.socket(family, kind) as client:
+        client.setblocking(False)
+        found = []
+        client.connect_ex((target, 9))
+        if kind == socket.SOCK_DGRAM:
+            client.send(b"x")
+        wait_for(lambda: found.extend(p for p in capture.packets() if p.outgoing and p.destination == target) or found, 5,
+                 f"a packet to {target}", interval=0.002)
+    return found[0].source, int.from_bytes(found[0].payload[:2], "big")
+
+
+def test_48_packets_leave_with_the_source_that_pools_and_settings_say(node):
+    pod, neighbour = node.add_felix_pod("one", 5), node.lab.node("a2")
+    second = node.ip4.rsplit(".", 1)[0] + ".200"
+    node.netns.ip(f"address add {second}/32 dev lo")
+
+    def becomes(wanted, target=OUTSIDE4):
+        wait_for(lambda: leaves_as(node, pod, target)[0] == wanted, 10, lambda: f"{wanted} towards {target}")
+
+    def masqueraded(*targets):
+        return [leaves_as(node, pod, target)[0] != pod.ip(6 if ":" in target else 4) for target in targets]
+
+    def ports(target):
+        return {leaves_as(node, pod, target, kind)[1] for _ in range(6) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)}
+
+    try:
+        assert masqueraded(OUTSIDE4, OUTSIDE6, neighbour.ip4) == [True, True, True]
+        configure(node, natOutgoingExclusions="IPPoolsAndHostIPs")
+        becomes(pod.ips[0], neighbour.ip4)
+        assert masqueraded(OUTSIDE4, OUTSIDE6) == [True, True]
+        configure(node, iptablesNATOutgoingInterfaceFilter="wan+")
+        becomes(pod.ips[0])
+        becomes(pod.ips[1], OUTSIDE6)
+        configure(node, iptablesNATOutgoingInterfaceFilter="eth+")
+        becomes(node.ip4)
+        becomes(node.ip6, OUTSIDE6)
+        configure(node, natOutgoingAddress=second, natPortRange="20000:20099")
+        becomes(second)
+        for target in (OUTSIDE4, OUTSIDE6):
+            wait_for(lambda t=target: ports(t) <= set(range(20000, 20100)), 10, f"ports in the range, to {target}")
+        configure(node)
+        becomes(node.ip4)
+        # The pool's own switch, and a pool that has the destination, which may be a disabled one.
+        node.lab.set_pool("pods4", natOutgoing=False)
+        becomes(pod.ips[0])
+        assert masqueraded(OUTSIDE6) == [True]
+        node.lab.set_pool("pods4", natOutgoing=True)
+        becomes(node.ip4)
+        node.lab.api.create({"apiVersion": CRD, "kind": "IPPool", "metadata": {"name": "outside"},
+                             "spec": {"cidr": OUTSIDE4.rsplit(".", 1)[0] + ".0/24", "disabled": True}})
+        becomes(pod.ips[0])
+    finally:
+        node.netns.ip(f"address del {second}/32 dev lo")
+        node.lab.set_pool("pods4", natOutgoing=True)
+        node.lab.api.delete("IPPool", "outside")
+    becomes(node.ip4)
+
+
 @ON_ONE_BACKEND
 def test_routes_that_are_not_the_pods_go_unless_they_are_to_stay(node):
     pod = node.add_felix_pod("one", 5)
@@ -115,13 +176,39 @@ def test_an_interval_of_zero_is_never(node):
     wait_for(lambda: not node.route_to("192.0.2.0/24"), 10, "the route to go again")
 
 
-def test_pod_routes_can_be_left_to_somebody_else(node):
+@ON_ONE_BACKEND
+def test_03_pod_routes_can_be_left_to_somebody_else(node):
+    """Those that are there stay, those that go do not come back, new ones are not made, and others' are left alone."""
+    one = node.add_felix_pod("one", 5)
+    wait_for(lambda: node.is_programmed(one), 10, "the pod")
     configure(node, routeSyncDisabled=True)
     wait_for(lambda: "RouteSyncDisabled=true" in saved(node), 10, "the setting")
-    pod = node.add_felix_pod("one", 5)
-    assert node.pod_routes(pod) == [None, None]
+    two, ours = node.add_felix_pod("two", 6), node.route_to(one.ips[0])
+    node.netns.ip(f"route del {one.ips[1]}", f"route add 192.0.2.0/24 dev {one.host_ifname} proto static")
+    stays(lambda: node.pod_routes(one) == [ours, None] and node.pod_routes(two) == [None, None]
+          and node.route_to("192.0.2.0/24"), 3.5, "the routes as they are, over a refresh")
     configure(node)
-    wait_for(lambda: node.is_programmed(pod), 10, "the routes")
+    wait_for(lambda: node.is_programmed(one) and node.is_programmed(two) and not node.route_to("192.0.2.0/24"), 10,
+             "the routes")
+
+
+FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+
+
+@ON_ONE_BACKEND
+def test_04_forwarding_is_left_alone_while_that_is_set(node):
+    def forwarding():
+        with node.netns.entered():
+            return [Path(f"/proc/sys/{key}").read_text().strip() for key in FORWARDING]
+
+    configure(node, ipForwarding="Disabled")
+    wait_for(lambda: "IPForwarding=Disabled" in saved(node), 10, "the setting")
+    node.netns.sysctl({key: 0 for key in FORWARDING})
+    pod = node.add_felix_pod("one", 5)
+    stays(lambda: forwarding() == ["0", "0"], 2.5, "no forwarding, over a refresh")
+    assert node.is_programmed(pod) and node.sysctl_of(pod, "ipv4", "forwarding") == "1"
+    configure(node)
+    wait_for(lambda: forwarding() == ["1", "1"], 10, lambda: str(forwarding()))
 
 
 def saved(node):
@@ -158,16 +245,51 @@ def test_the_metric_of_pod_routes_changes_without_a_gap(node):
     assert node.is_programmed(pod) and node.metric("canal_felix_repaired_total") == repaired
 
 
+def pod_mtu(node):
+    return int((node.state_dir / "mtu").read_text())
+
+
+def wait_mtu(node, wanted):
+    wait_for(lambda: pod_mtu(node) == wanted, 10, lambda: f"an MTU of {wanted}: it is {pod_mtu(node)}")
+
+
 @ON_ONE_BACKEND
-def test_pods_get_the_smallest_mtu_of_the_interfaces_that_match(node):
-    node.netns.ip("link add small type bridge", "link set small mtu 1300 up")
+def test_05_pods_get_the_smallest_mtu_of_the_interfaces_that_match_and_are_up(node):
+    node.netns.ip("link add small type bridge", "link set small mtu 1300 up", "link add smaller type bridge",
+                  "link set smaller mtu 1290")
     try:
         configure(node, mtuIfacePattern="^(eth|small).*")
-        wait_for(lambda: (node.state_dir / "mtu").read_text().strip() == "1300", 10, "the MTU of the small one")
-        configure(node)
-        wait_for(lambda: (node.state_dir / "mtu").read_text().strip() != "1300", 10, "the node's own")
+        wait_mtu(node, 1300)
+        node.netns.ip("link set smaller up")
+        wait_mtu(node, 1290)
+        node.netns.ip("link set small down", "link set smaller down")
+        wait_mtu(node, 1500)
+        node.netns.ip("link set small up")
+        wait_mtu(node, 1300)
+        configure(node, mtuIfacePattern="^nothing$")  # that of the node's interface
+        wait_mtu(node, 1500)
     finally:
-        node.netns.ip("link del small")
+        node.netns.ip("link del small", "link del smaller")
+
+
+@ON_ONE_BACKEND
+def test_05_encapsulation_of_pools_and_a_setting_change_the_mtu(node):
+    """Whether tunl0 can be made does not matter; test_felix_ipip.py looks at it."""
+    try:
+        node.lab.set_pool("pods4", ipipMode="CrossSubnet")
+        wait_mtu(node, 1480)
+        configure(node, ipipMTU=1350)
+        wait_mtu(node, 1350)
+        node.lab.set_pool("pods4", ipipMode="Never")
+        wait_mtu(node, 1500)
+        node.lab.set_pool("pods4", ipipMode="Always")
+        wait_mtu(node, 1350)
+        configure(node)
+        wait_mtu(node, 1480)
+    finally:
+        node.lab.set_pool("pods4", ipipMode="Never")
+    wait_mtu(node, 1500)
+    wait_for(lambda: answers(node) and node.felix_ready(), 10, node.felix.tail)
 
 
 def answers(node):
