@@ -128,6 +128,10 @@ on_rules(void *owner, const struct iptables_result *result)
     if (!result->in_place) {
         metric_add(felix->m.restore_errors, 1);
         felix_note_error(felix, &result->err);
+        if (result->is_for_a_set) {
+            sets_resync(felix->sets); /* before the next try */
+            kick(&felix->flush);
+        }
     } else {
         felix->n_rules_repaired += result->is_drift;
         felix->rules_changed |= result->wrote || !felix->leftovers_known;

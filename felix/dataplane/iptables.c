@@ -296,6 +296,13 @@ rest_ms(struct iptables *tables, uint64_t took_ms)
                    REST_MAX_MS);
 }
 
+/* As both tools say it, whatever the rule. */
+static bool
+is_for_a_set(const struct err *err)
+{
+    return strstr(err->text, "Set cali") && strstr(err->text, "doesn't exist");
+}
+
 static void
 finish(struct iptables *tables, bool good, const struct err *err)
 {
@@ -305,6 +312,7 @@ finish(struct iptables *tables, bool good, const struct err *err)
 
     if (err) {
         result.err = *err;
+        result.is_for_a_set = is_for_a_set(err);
     }
     tables->is_running = false;
     tables->is_in_place = good;
@@ -366,6 +374,9 @@ note_refused(struct iptables *tables, struct err *err)
     const char *line = restore_refused_line(tables->restore);
     char name[CHAIN_NAME_MAX];
 
+    if (is_for_a_set(err)) {
+        return; /* the chain is not what is wrong */
+    }
     if (strncmp(line, "-A cali-pi-", 11) != 0 && strncmp(line, "-A cali-po-", 11) != 0) {
         tables->n_suspected = 0;
         return;

@@ -23,8 +23,9 @@ enum iptables_backend {
 
 struct iptables_result {
     bool in_place;
-    bool wrote;    /* something had to be written */
-    bool is_drift; /* what was in place was no longer, and is again */
+    bool wrote;        /* something had to be written */
+    bool is_drift;     /* what was in place was no longer, and is again */
+    bool is_for_a_set; /* not in place, because somebody has destroyed a set that rules name */
     struct err err;
 };
 

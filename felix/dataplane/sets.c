@@ -31,6 +31,7 @@ struct sets {
     struct table *due;     /* to be read back when there is time */
     struct table *dropped; /* names only; rules may still name them */
     struct table *doomed;  /* names only; to be destroyed */
+    struct table *stuck;   /* names only; likewise, but the kernel said that a rule names them */
     bool only_add;
     uint64_t n_repaired;
 };
@@ -46,6 +47,7 @@ sets_new(struct kset_link *link)
     sets->due = table_new();
     sets->dropped = table_new();
     sets->doomed = table_new();
+    sets->stuck = table_new();
     return sets;
 }
 
@@ -69,6 +71,7 @@ sets_free(struct sets *sets)
     table_free(sets->due, NULL);
     table_free(sets->dropped, NULL);
     table_free(sets->doomed, NULL);
+    table_free(sets->stuck, NULL);
     table_free(sets->by_name, set_free);
     free(sets);
 }
@@ -95,6 +98,7 @@ sets_define(struct sets *sets, const char *name, enum kset_type type, uint8_t fa
     table_put(sets->by_name, set->name, set);
     table_take(sets->dropped, set->name);
     table_take(sets->doomed, set->name);
+    table_take(sets->stuck, set->name);
     activate(set);
     return set;
 }
@@ -138,19 +142,30 @@ bool
 sets_destroy_some(struct sets *sets)
 {
     uint64_t until = clock_monotonic_us() + DESTROY_BUDGET_US;
-    size_t n_left = table_count(sets->doomed);
 
     TABLE_FOREACH (sets->doomed, entry) {
-        if (n_left-- == 0 || clock_monotonic_us() > until) {
+        if (clock_monotonic_us() > until) {
             break;
         }
         AUTO_FREE char *name = xstrdup(table_key(entry));
         table_take(sets->doomed, name);
         if (!kset_destroy(sets->link, name, NULL)) {
-            table_put(sets->doomed, name, sets); /* behind the others: a rule still names it */
+            table_put(sets->stuck, name, sets);
         }
     }
     return table_count(sets->doomed) > 0;
+}
+
+bool
+sets_retry_stuck(struct sets *sets)
+{
+    bool are_some = table_count(sets->stuck) > 0;
+
+    TABLE_FOREACH (sets->stuck, entry) {
+        table_put(sets->doomed, table_key(entry), sets);
+        table_take(sets->stuck, table_key(entry));
+    }
+    return are_some;
 }
 
 /* Members are compared as bytes: what comes in may have garbage behind the interface's name. */

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from felix_nodes import REFRESH, fresh_start, stays
+from felix_nodes import NO_REFRESH, REFRESH, fresh_start, stays
 from lab import LabError, Stream, wait_for
 from lab.background import Background
 from lab.packets import SO_RCVBUFFORCE
@@ -341,6 +341,66 @@ def test_40_hundreds_of_sets_come_and_go(world):
     world.reset()
     wait_for(lambda: not policy_sets(world.node("n1")), 20, lambda: f"left: {policy_sets(world.node('n1'))[:5]}")
     world.check(Table())
+
+
+def test_40_more_sets_than_one_listing_holds_are_known_after_a_restart(world):
+    """What an earlier run left goes, all of it; what is wanted is neither made anew nor lost."""
+    node = world.node("n1")
+    selectors = [f"pod == 'b' && number != '{i}'" for i in range(400)]
+    world.apply(global_policy("many", "pod == 'a'", [rule("Allow", source={"selector": text}) for text in selectors]))
+    before, table = node.snapshot(), Table().deny(to="*/a").allow("*/b", "*/a")
+    assert len(policy_sets(node)) >= 2 * len(selectors)
+    node.felix.kill9()
+    node.netns.run(["ipset", "restore"], input="".join(f"create cali40left-{i} hash:net\n" for i in range(1000)))
+    node.start_canal()
+    node.wait_ready()
+    wait_for(lambda: not [name for name in policy_sets(node) if "left-" in name], 60, "what was left to go")
+    assert node.snapshot() == before
+    world.check(table, world.pairs(protocols=["udp"]))
+
+
+def test_40_a_set_that_somebody_elses_rule_names_goes_when_it_may(world):
+    node, tool = world.node("n1"), f"iptables-{world.backend}"
+    policy = network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))])
+    world.apply(policy)
+    name = next(n for n in policy_sets(node) if world.ip("y/a") in node.set_members(n))
+    foreign = ["FORWARD", "-s", "192.0.2.1", "-m", "set", "--match-set", name, "src", "-j", "DROP"]
+    node.netns.run([tool, "-w", "10", "-A", *foreign])
+    try:
+        world.remove(policy)
+        world.apply(network_policy("x", "from-z", A, [ingress(peer(namespaces=labels(ns="z")))]))
+        world.check(Table().deny(to="x/a").allow("z/*", "x/a"))
+        stays(lambda: name in policy_sets(node) and node.readiness()[0] == 200, 1.5, "the set, and felix ready")
+    finally:
+        node.netns.run([tool, "-w", "10", "-D", *foreign])
+    wait_for(lambda: name not in policy_sets(node), 10, "the set to go")
+
+
+def test_40_sets_that_were_destroyed_with_the_rules_are_back_at_once(world):
+    """An administrator's iptables -F and ipset destroy: rules cannot be written without sets, and nobody tells that those are
+    gone but the tool that writes rules."""
+    node = world.node("n1")
+    node.restart_felix(**NO_REFRESH)
+    node.wait_ready()
+    world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]))
+    before, text = node.snapshot(), "".join(f"*{table}\n-F\n-X\nCOMMIT\n" for table in ("raw", "mangle", "nat", "filter"))
+
+    def destroy():
+        """Until the administrator was quicker than felix, whose rules keep a set from being destroyed."""
+        for tool in ("iptables", "ip6tables"):
+            node.netns.run([f"{tool}-{world.backend}-restore", "--noflush", "-w", "10"], input=text, check=False)
+        node.netns.run(["ipset", "destroy"], check=False)
+        return not node.netns.run(["ipset", "list", "-n"])
+
+    try:
+        wait_for(destroy, 20, "the sets to be gone", interval=0)
+        wait_for(lambda: node.snapshot() == before, 10, lambda: f"sets and rules: {node.felix.tail(5)}")
+        wait_for(lambda: node.readiness()[0] == 200, 10, "felix to be ready")
+        world.check(Table().deny(to="x/a").allow("y/*", "x/a"))
+    finally:
+        node.settings = {}
+        node.restart_felix()
+        node.wait_ready()
 
 
 def test_40_thousands_of_members_flap(world):
