@@ -5,6 +5,7 @@ n1 has the endpoint under test, on eth0 or on every interface; n2 is another nod
 routers. Both pods and hosts listen on ports 80 and 81, n1 on some failsafe ports as well.
 """
 
+import ipaddress
 from itertools import permutations, product
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from lab import Capture
 from lab.topology import OUTSIDE4, OUTSIDE6
 from policy import explained
-from policy.objects import (felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy, peer,
+from policy.objects import (calico_policy, felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy, peer,
                             port, rule)
 from policy.prober import FAMILIES, PORTS, PROTOCOLS, Place, Probe
 from policy.services import ServiceRules, behind
@@ -119,6 +120,61 @@ def test_31_policies_and_the_profile_of_an_endpoint(hosts, interface):
     world.apply(n1_endpoint(interface, profiles=["projectcalico-default-allow"]),
                 global_policy("host", "host == 'n2'", [rule("Deny")]))
     check(world, Table())
+
+
+def test_31_named_ports_of_an_endpoint(hosts):
+    """In its own policy and in that of a pod elsewhere; a name that moves to another port."""
+    world = hosts
+    node = world.node("n1")
+
+    def endpoint(number):
+        return n1_endpoint("eth0", ips=[node.ip4, node.ip6], ports=[
+            {"name": "web", "protocol": "TCP", "port": number}, {"name": "dns", "protocol": "UDP", "port": 81}])
+
+    web, dns = ({"ports": [name]} for name in ("web", "dns"))
+    world.apply(endpoint(80),
+                global_policy("host", "host == 'n1'", [rule("Allow", protocol="TCP", destination=web),
+                                                       rule("Allow", protocol="UDP", destination=dns)], [rule("Allow")]),
+                calico_policy("x", "to-web", "pod == 'c'", None, [
+                    rule("Allow", protocol="TCP", destination={**web, "selector": "host == 'n1'", "namespaceSelector": "global()"}),
+                    rule("Allow", protocol="UDP", destination=dns)]))
+    ends = TO_HOST + FROM_HOST + [("x/c", "n1"), ("x/c", "n2"), ("y/c", "n1"), ("x/c", "y/a"), ("x/a", "x/b")]
+
+    def table(number):
+        into = Table().deny(to="n1").allow(to="n1", protocol="tcp", port=number).allow(to="n1", protocol="udp", port=81)
+        own = Table().deny("x/c").allow("x/c", "n1", "tcp", number).allow("x/c", "n1", "udp", 81)
+        return into & own & Table().deny("x/c", "n2")
+
+    check(world, table(80), ends)
+    world.apply(endpoint(81))
+    check(world, table(81), ends)
+
+
+def test_31_the_life_of_an_automatic_endpoint(hosts):
+    """As kube-controllers makes it of a Node: every interface, its addresses and labels, a profile that allows all; the Node's
+    labels change, and the Node goes."""
+    world = hosts
+    node = world.node("n1")
+
+    def endpoint(**its_labels):
+        obj = host_endpoint("n1-auto-hep", "n1", "*", [node.ip4, node.ip6], ["projectcalico-default-allow"], **its_labels)
+        obj["metadata"]["labels"]["projectcalico.org/created-by"] = "calico-kube-controllers"
+        return obj
+
+    world.apply(endpoint(zone="a"), global_policy("zone-b", "zone == 'b'", [
+        rule("Allow", protocol="TCP", destination={"ports": [80]})], types=["Ingress"]),
+                calico_policy("x", "from-b", "pod == 'a'", [rule("Allow", source={
+                    "selector": "zone == 'b'", "namespaceSelector": "global()"}), rule("Allow", source={"selector": "all()"})]))
+    ends = TO_HOST + FROM_HOST + [("x/c", "x/a"), ("n2", "x/a"), ("x/a", "x/b"), ("n1", "x/b")]
+    closed = Table().deny("n2", "x/a")
+    check(world, closed, ends)
+    world.apply(endpoint(zone="b"))
+    check(world, closed.copy().deny(to="n1").allow(to="n1", protocol="tcp", port=80), ends)
+    world.apply(endpoint(zone="c"))
+    check(world, closed, ends)
+    world.apply(endpoint(zone="b"))
+    world.remove(endpoint())
+    check(world, closed, ends)
 
 
 # ---- 32
@@ -246,7 +302,11 @@ def test_34_do_not_track_allows_both_ways_without_a_connection_entry(hosts):
     check(world, table, ends)
     n1 = world.node("n1")
     new = tracked(world, "n1") - before
-    assert not {flow for flow in new if flow[0] in ("tcp", "udp") and "dport=80" in flow and f"dst={n1.ip4}" in flow}
+    for ip in (n1.ip4, ipaddress.ip_address(n1.ip6).exploded):
+        to_it = {flow for flow in new if f"dst={ip}" in flow}
+        assert not {flow for flow in to_it if flow[0] in ("tcp", "udp") and "dport=80" in flow}
+        # And the other way round, as a first packet of an answer would be taken for one.
+        assert not {flow for flow in new if flow[0] in ("tcp", "udp") and "sport=80" in flow and f"src={ip}" in flow}
     assert {flow for flow in new if "dport=80" in flow}, "the others are tracked"
     # Failsafes are left alone in raw, too.
     world.check(Table(), flows(("n2", "n1"), ports=(22, 179), protocols=["tcp"]))
@@ -315,19 +375,25 @@ def test_38_a_forward_policy_of_drop_does_not_hurt(world):
 # ---- 51
 @pytest.mark.parametrize("action", ["Drop", "Reject", "Disabled"])
 def test_51_what_is_sent_to_a_service_that_is_none_does_not_loop(world, action):
-    """An address of the service range that nobody translates would go to the router and come back."""
-    vip = {4: "10.96.9.9", 6: "fd00:96:9::9"}
-    before = world.client.get("BGPConfiguration", "default")["spec"].get("serviceClusterIPs")
-    world.client.patch("BGPConfiguration", "default", {"spec": {"serviceClusterIPs": [
-        {"cidr": "10.96.0.0/16"}, {"cidr": "fd00:96::/32"}]}})
+    """An address of a service range, whether of cluster, external or load balancer addresses, that nobody translates would go to
+    the router and come back."""
+    ranges = {"serviceClusterIPs": ("10.96.0.0/16", "fd00:96::/32"), "serviceExternalIPs": ("203.0.113.9/32", "2001:db8:96::/48"),
+              "serviceLoadBalancerIPs": ("203.0.113.128/25", "2001:db8:97::/48")}
+    addresses = {"10.96.9.9", "203.0.113.9", "203.0.113.130", "fd00:96:9::9", "2001:db8:96::9", "2001:db8:97::9"}
+    no_service = {"203.0.113.10", "2001:db8:98::9"}
+    # One of each family for each pod: what a socket is refused once, it is told when it sends the next time.
+    probes = [Probe(source, address, "udp", 80, family) for family in FAMILIES for source, address in zip(
+        ("x/a", "x/b", "y/a", "y/b"), sorted(a for a in addresses | no_service if (":" in a) == (family == 6)))]
+    before = world.client.get("BGPConfiguration", "default")["spec"]
+    world.client.patch("BGPConfiguration", "default", {"spec": {
+        key: [{"cidr": cidr} for cidr in cidrs] for key, cidrs in ranges.items()}})
     world.apply(felix_configuration(serviceLoopPrevention=action))
     try:
-        probes = [Probe("x/a", address, "udp", 80, family) for family, address in vip.items()]
         with Capture(world.node("n1").netns, "eth0") as capture:
             result = world.prober.probe(probes, allowed=())
-            left = {p.destination for p in capture.packets() if p.outgoing} & set(vip.values())
-        assert left == (set(vip.values()) if action == "Disabled" else set())
+            left = {p.destination for p in capture.packets() if p.outgoing} & (addresses | no_service)
+        assert left == no_service | (addresses if action == "Disabled" else set())
         if action != "Disabled":
-            assert set(result.values()) == {"refused" if action == "Reject" else "silent"}
+            assert {result[p] for p in probes if p.target in addresses} == {"refused" if action == "Reject" else "silent"}
     finally:
-        world.client.patch("BGPConfiguration", "default", {"spec": {"serviceClusterIPs": before}})
+        world.client.patch("BGPConfiguration", "default", {"spec": {key: before.get(key) for key in ranges}})
