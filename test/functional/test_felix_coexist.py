@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from felix_nodes import fresh_start
 from lab import Stream, wait_for
 from lab.background import Background
 from lab.topology import OUTSIDE4, OUTSIDE6
@@ -152,8 +153,38 @@ def difference(want, have):
     return {key: (want[key], have[key]) for key in want if want[key] != have[key]}
 
 
+FOREIGN_NFT = """table inet foreign {
+ set guests { type ipv4_addr; elements = { 192.0.2.7, 192.0.2.8 }; }
+ chain cali-look-alike { ip saddr @guests drop; }
+ chain forward { type filter hook forward priority 10; jump cali-look-alike; }
+}
+table ip foreign4 {
+ chain prerouting { type nat hook prerouting priority -99; tcp dport 8443 redirect to :443; }
+}
+"""
+
+
+def test_39_nft_tables_of_others_are_not_touched(world):
+    """Over a start into an empty kernel, which cleans the other backend, drift that is repaired, and a policy's coming."""
+    node, tool = world.node("n1"), f"iptables-{world.backend}"
+    foreign = lambda: [node.netns.run(["nft", "-s", "list", "table", *name.split()]) for name in ("inet foreign", "ip foreign4")]
+    node.netns.run(["nft", "-f", "-"], input=FOREIGN_NFT)
+    try:
+        before = foreign()
+        fresh_start(world, node)
+        world.apply(FROM_Y)
+        node.netns.run([tool, "-w", "10", "-F", "FORWARD"])
+        wait_for(lambda: any("-j cali-FORWARD" in line for line in forward_rules(world)), 10, "our hooks")
+        world.check(ONLY_Y, world.pairs(protocols=["udp"]))
+        assert foreign() == before and "cali-look-alike" in before[0]
+    finally:
+        node.netns.run(["nft", "delete", "table", "inet", "foreign"])
+        node.netns.run(["nft", "delete", "table", "ip", "foreign4"])
+
+
 # ---- kube-proxy
 NODE_PORT, LOCAL_NODE_PORT = 30080, 30081
+EXTERNAL_IPS = {4: "203.0.113.10", 6: "2001:db8:203::10"}
 A_IPS, C_IPS, NOBODY_IPS = ({4: f"10.96.0.{n}", 6: f"fd00:10:96::{n}"} for n in (10, 12, 99))
 SERVICES = {**behind("x/a", A_IPS, PORTS), **behind("x/c", C_IPS, PORTS)}
 
@@ -164,8 +195,10 @@ def proxied_fixture(world, request):
     def ends(key):
         return {family: [world.ip(key, family)] for family in FAMILIES}
 
-    services = [Service("a", A_IPS, ends("x/a"), node_port=NODE_PORT), Service("a81", A_IPS, ends("x/a"), 81),
-                *(Service(f"c{number}", C_IPS, ends("x/c"), number) for number in PORTS), Service("local", {4: "10.96.0.11", 6: "fd00:10:96::11"}, ends("x/a"), node_port=LOCAL_NODE_PORT,
+    services = [*(Service(f"a{number}", A_IPS, ends("x/a"), number, node_port=NODE_PORT if number == 80 else None,
+                          external=EXTERNAL_IPS) for number in PORTS),
+                *(Service(f"c{number}", C_IPS, ends("x/c"), number) for number in PORTS),
+                Service("local", {4: "10.96.0.11", 6: "fd00:10:96::11"}, ends("x/a"), node_port=LOCAL_NODE_PORT,
                         is_local=True), Service("nobody", NOBODY_IPS, {})]
     with contextlib.ExitStack() as stack:
         world.proxies = [stack.enter_context(KubeProxy(node, request.param, world.backend, services))
@@ -244,6 +277,28 @@ def test_43_node_ports_are_judged_by_the_clients_address(proxied):
     finally:
         for name in ("outside", "n2"):
             world.prober.remove(name)
+
+
+def test_e2e_external_addresses_are_judged_by_what_is_behind_them(proxied):
+    """Masqueraded by the client's node behind policy for its own pods; a pod elsewhere shows as its node does, as kube-proxy has
+    it. Not the service's own address, nor the external one, is what policy sees."""
+    world = proxied
+    probes = to_services(world, (EXTERNAL_IPS,))
+
+    def check(table):
+        return world.check(table, probes, has_reference=False, has_explain=False)
+
+    assert set(check(Table()).who.values()) == {"x/a"}
+    world.apply(network_policy("y", "to-a", None, None, [egress(peer(A, labels(ns="x")))], ["Egress"]),
+                network_policy("z", "to-address", None, None, [egress(
+                    peer(cidr=f"{EXTERNAL_IPS[4]}/32"), peer(cidr=f"{EXTERNAL_IPS[6]}/128"))], ["Egress"]))
+    check(Table().deny("z/*"))
+    # On x/a's own node clients come with their own address, from n2 with that of n2.
+    n2 = world.node("n2")
+    world.apply(FROM_Y)
+    check(Table(False).allow(["y/a", "y/b"]))
+    world.apply(network_policy("x", "from-n2", A, [ingress(peer(cidr=f"{n2.ip4}/32"), peer(cidr=f"{n2.ip6}/128"))]))
+    check(Table(False).allow(["y/*", "x/c"]))
 
 
 class Resyncs(Background):

@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from lab import wait_for
+from lab import Capture, Netns, wait_for
+from lab.topology import OUTSIDE4, OUTSIDE6
 from policy.encapsulation import encapsulated
 from policy.objects import (egress, felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy,
                             peer, port, rule)
@@ -235,6 +236,116 @@ def test_family_10_pods_that_ask_dns_reach_what_the_name_says_if_policy_lets_the
         for ip in world.pod("y/a").ips:
             allowed.allow(source, ip)
     world.check(allowed, probes, has_reference=False, has_explain=False)
+
+
+# ---- e2e: pods that end
+@pytest.mark.parametrize("who,how", [("server", "phase"), ("client", "phase"), ("client", "annotation")])
+def test_e2e_a_terminating_pod_keeps_its_policy_and_its_place(world, who, how):
+    """From the deletion on until its containers are gone (the phase says so, or CNI DEL has blanked the annotation of its
+    addresses) a pod answers whom it may and reaches whom it may. Then it is in nobody's sets; its own policy holds while its
+    link is there."""
+    pod = world.add_pod("x", "ends")
+    world.client.patch("Pod", "ends", {"metadata": {"finalizers": ["test/held"], "labels": {"role": who}}}, "x")
+    world.apply(network_policy("x", "server", labels(role="server"), [ingress(peer(namespaces=labels(ns="y")))]),
+                network_policy("x", "out", labels(role="client"), None, [egress(peer(namespaces=labels(ns="y")))], ["Egress"]),
+                network_policy("z", "from-client", labels(pod="b"), [ingress(peer(labels(role="client"), labels(ns="x")))]),
+                network_policy("y", "from-client", labels(pod="b"), [ingress(peer(labels(role="client"), labels(ns="x")))]))
+    others = [p.key for p in world.pods() if p.key not in ("x/ends", "z/b", "y/b")]
+    probes = world.pairs(["x/ends"], [*others, "z/b", "y/b"]) + world.pairs(others, ["x/ends"])
+    if who == "server":
+        table = Table().deny(to="x/ends").allow("y/*", "x/ends").deny(to=["y/b", "z/b"])
+    else:
+        table = Table().deny("x/ends").allow("x/ends", "y/*")
+    try:
+        world.check(table, probes)
+        world.client.delete("Pod", "ends", "x")
+        assert "deletionTimestamp" in world.client.get("Pod", "ends", "x")["metadata"]
+        world.settle()
+        world.check(table, probes)
+        if how == "phase":
+            world.api.patch_status("Pod", "ends", {"phase": "Succeeded"}, "x")
+        else:
+            world.client.patch("Pod", "ends", {"metadata": {"annotations": {"cni.projectcalico.org/podIPs": ""}}}, "x")
+        world.settle()
+        world.check(table.deny("x/ends", ["y/b", "z/b"]), probes, has_reference=False, has_explain=False)
+    finally:
+        world.client.patch("Pod", "ends", {"metadata": {"finalizers": None}}, "x")
+        world.del_pod(pod)
+
+
+# ---- e2e: a pod and itself
+def test_e2e_a_pod_reaches_itself_whatever_policy_says(world):
+    """By its own address and by loopback: such packets leave no pod."""
+    world.apply(*(network_policy(ns, "none", types=["Ingress", "Egress"]) for ns in "xyz"))
+    probes = [Probe(pod.key, pod.key, protocol, number, family) for pod in world.pods() for protocol in ("tcp", "udp")
+              for number in (80, 81) for family in FAMILIES]
+    world.check(Table(), probes, has_reference=False, has_explain=False)
+    world.check(Table(False), world.pairs(protocols=["tcp"]), has_reference=False, has_explain=False)
+
+
+# ---- 25
+def stray_segment(source, target, number):
+    """An ACK of no connection, from the TCP header on."""
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    segment = struct.pack("!HHIIBBHHH", number, 4788, 111, 123, 0x50, 0x10, 1000, 0, 0)
+    ends = socket.inet_pton(family, source) + socket.inet_pton(family, target)
+    head = ends + (struct.pack("!BBH", 0, 6, 20) if family == socket.AF_INET else struct.pack("!II", 20, 6))
+    total = sum(struct.unpack(f"!{(len(head) + 20) // 2}H", head + segment))
+    total = (total & 0xFFFF) + (total >> 16)
+    return segment[:16] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + segment[18:]
+
+
+def test_25_the_node_answers_a_stray_segment_with_a_reset(world):
+    """From outside, to a port nobody listens on, with and without a host endpoint that allows all: who had the connection
+    learns at once that it is gone."""
+    node, outside = world.node("n1"), {4: OUTSIDE4, 6: OUTSIDE6}
+
+    def resets(number):
+        found = set()
+        with Capture(world.outside, "eth0") as capture:
+            for family, target in ((4, node.ip4), (6, node.ip6)):
+                kind = socket.AF_INET6 if family == 6 else socket.AF_INET
+                with world.outside.socket(kind, socket.SOCK_RAW, socket.IPPROTO_TCP) as raw:
+                    raw.sendto(stray_segment(outside[family], target, number), (target, 0))
+
+            def answered():
+                found.update(6 if ":" in p.source else 4 for p in capture.packets()
+                             if not p.outgoing and p.protocol == 6 and p.payload[13] & 4 and p.payload[4:8] == b"\0\0\0\x7b")
+                return found == {4, 6}
+            wait_for(answered, 5, lambda: f"a reset for both families: {found}")
+
+    resets(3434)
+    world.apply(host_endpoint("n1-host", "n1", "eth0", profiles=["projectcalico-default-allow"], host="n1"))
+    resets(3435)
+
+
+def test_25_a_host_with_two_links_may_be_reached_by_one_and_answer_by_the_other(world):
+    """What comes from elsewhere is not held against routes, whatever the sources: strict checks are for pods' links."""
+    node, pod = world.node("n1"), world.pod("x/a")
+    guest = Netns(f"{world.tag}-guest")
+    world.add_namespaces([guest])
+    node.netns.ip(f"link add eth1 type veth peer name eth0 netns {guest.name}", "link set eth1 up",
+                  "address add 192.0.2.1/24 dev eth1", "address add 2001:db8:2::1/64 dev eth1 nodad")
+    guest.ip("link set eth0 up", "address add 192.0.2.2/24 dev eth0", "address add 2001:db8:2::2/64 dev eth0 nodad",
+             # An address that n1 reaches by eth0.
+             f"address add {OUTSIDE4}/32 dev eth0", f"address add {OUTSIDE6}/128 dev eth0 nodad",
+             "route add default via 192.0.2.1", "route add default via 2001:db8:2::1")
+    try:
+        with Capture(pod.netns, "eth0") as capture:
+            for source, target in ((OUTSIDE4, pod.ip(4)), (OUTSIDE6, pod.ip(6))):
+                with guest.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM) as s:
+                    s.bind((source, 0))
+                    s.sendto(b"by the other link", (target, 9))
+            seen = set()
+            wait_for(lambda: seen.update(p.source for p in capture.packets()
+                                         if not p.outgoing and b"other link" in p.payload)
+                     or seen == {OUTSIDE4, OUTSIDE6}, 5, lambda: f"both families: {seen}")
+        # Policy judges it as ever.
+        world.apply(network_policy("x", "deny", A))
+        result = world.prober.probe([Probe("y/b", "x/a", "udp", 80, f) for f in FAMILIES], allowed=())
+        assert not result.open()
+    finally:
+        node.netns.run(["ip", "link", "del", "eth1"])
 
 
 # ---- 29

@@ -26,7 +26,8 @@ HOOKS = {
 
 @dataclasses.dataclass
 class Service:
-    """`ips`: {family: cluster address}, `ends`: {family: [pod address]}. Without `ends` nobody answers."""
+    """`ips`: {family: cluster address}, `ends`: {family: [pod address]}. Without `ends` nobody answers. `external`: {family:
+    an address of externalIPs}."""
 
     name: str
     ips: dict
@@ -34,6 +35,7 @@ class Service:
     port: int = 80
     node_port: int = None
     is_local: bool = False  # externalTrafficPolicy
+    external: dict = None
 
 
 class KubeProxy:
@@ -132,8 +134,12 @@ class KubeProxy:
             pick = "" if chance == 1 else f"-m statistic --mode random --probability {chance:.10f} "
             rules += [f"-A {svc} {pick}-j {sep}", f"-A {sep} -s {end} -j KUBE-MARK-MASQ",
                       f"-A {sep} -p {protocol} -m {protocol} -j DNAT --to-destination {to}"]
+        if service.external:
+            where = f"-d {service.external[family]} -p {protocol} -m {protocol} --dport {service.port}"
+            rules.append(f"-A KUBE-SERVICES {where} -j {ext}")
         if service.node_port:
             rules.append(f"-A KUBE-NODEPORTS -p {protocol} -m {protocol} --dport {service.node_port} -j {ext}")
+        if service.node_port or service.external:
             rules += [] if service.is_local else [f"-A {ext} -j KUBE-MARK-MASQ"]
             rules.append(f"-A {ext} -j {svc}")
 
@@ -158,10 +164,14 @@ class KubeProxy:
                                   f"mark-for-masquerade; meta l4proto {protocol} dnat to {to}; }}")
                 chains.append(f"chain {name} {{ {ip} daddr {service.ips[family]} {ip} saddr != {CLUSTER_NETS[family]} "
                               f"jump mark-for-masquerade; numgen random mod {len(ends)} vmap {{ {targets} }}; }}")
-                if service.node_port:
+                if service.node_port or service.external:
                     masquerade = "" if service.is_local else "jump mark-for-masquerade; "
                     chains.append(f"chain external-{service.name}-{protocol} {{ {masquerade}goto {name}; }}")
+                if service.node_port:
                     ports.append(f"{protocol} . {service.node_port} : goto external-{service.name}-{protocol}")
+                if service.external:
+                    services.append(f"{service.external[family]} . {protocol} . {service.port} : "
+                                    f"goto external-{service.name}-{protocol}")
 
         def elements(entries):
             return f"elements = {{ {', '.join(entries)} }};" if entries else ""
