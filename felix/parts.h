@@ -68,6 +68,8 @@ struct felix_metrics {
     struct metric *restore_calls, *restore_errors;
     struct metric *failures, *repaired, *resyncs, *apply_seconds, *pod_add_seconds;
     struct metric *bad_settings;
+    struct metric *n_host_endpoints, *n_tiers, *n_policies, *n_active_policies, *n_active_selectors;
+    struct metric *n_sets, *index_items, *index_selectors, *index_evaluated;
 };
 
 struct felix {

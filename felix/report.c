@@ -24,6 +24,23 @@ count_endpoints(const struct store *store)
     return n;
 }
 
+/* Of the calculation, under the names that Calico's have. */
+static void
+collect_policy(struct felix *felix)
+{
+    const struct policy_state_stats stats = policy_state_stats(policies_state(felix->policies));
+
+    metric_set(felix->m.n_host_endpoints, (double)store_count(felix->store, KIND_HOSTENDPOINT));
+    metric_set(felix->m.n_tiers, (double)store_count(felix->store, KIND_TIER));
+    metric_set(felix->m.n_policies, (double)stats.n_policies);
+    metric_set(felix->m.n_active_policies, (double)stats.n_active_policies);
+    metric_set(felix->m.n_active_selectors, (double)stats.n_rule_selectors);
+    metric_set(felix->m.n_sets, (double)sets_count(felix->sets));
+    metric_set(felix->m.index_items, (double)stats.n_items);
+    metric_set(felix->m.index_selectors, (double)stats.n_rule_selectors);
+    metric_set(felix->m.index_evaluated, (double)stats.n_selectors_evaluated);
+}
+
 static void
 collect(void *owner)
 {
@@ -35,6 +52,32 @@ collect(void *owner)
     metric_set(felix->m.n_cluster_endpoints, (double)count_endpoints(felix->store));
     metric_set(felix->m.n_local_endpoints, (double)endpoints_count(felix->endpoints));
     metric_set(felix->m.repaired, n_repaired);
+    collect_policy(felix);
+}
+
+static void
+define_policy(struct felix_metrics *m, struct metrics *all)
+{
+    m->n_host_endpoints = metrics_define(all, METRIC_GAUGE, "felix_cluster_num_host_endpoints",
+                                         "HostEndpoints of the cluster.");
+    m->n_tiers =
+        metrics_define(all, METRIC_GAUGE, "felix_cluster_num_tiers", "Tiers of the cluster.");
+    m->n_policies = metrics_define(all, METRIC_GAUGE, "felix_cluster_num_policies",
+                                   "Policies of all kinds in the cluster, staged ones included.");
+    m->n_active_policies =
+        metrics_define(all, METRIC_GAUGE, "felix_active_local_policies",
+                       "Policies that apply on this node, staged ones included.");
+    m->n_active_selectors = metrics_define(all, METRIC_GAUGE, "felix_active_local_selectors",
+                                           "Different selectors in rules of those.");
+    m->n_sets =
+        metrics_define(all, METRIC_GAUGE, "felix_ipsets_calico", "IP sets that felix keeps.");
+    m->index_items = metrics_define(all, METRIC_GAUGE, "felix_label_index_num_endpoints",
+                                    "Pods, host endpoints and network sets for selectors to find.");
+    m->index_selectors = metrics_define(all, METRIC_GAUGE, "felix_label_index_num_active_selectors",
+                                        "Selectors that are held against them.");
+    m->index_evaluated =
+        metrics_define(all, METRIC_COUNTER, "felix_label_index_selector_evals",
+                       "Selectors held against groups of equal items, since the start.");
 }
 
 static void
@@ -68,6 +111,7 @@ define(struct felix *felix)
         .pod_add_seconds = metrics_define(all, METRIC_HISTOGRAM, "canal_felix_pod_add_seconds",
                                           "Time from the CNI plugin's request to its answer."),
     };
+    define_policy(&felix->m, all);
     metrics_on_collect(all, collect, felix);
 }
 

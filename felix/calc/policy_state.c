@@ -203,6 +203,8 @@ policy_state_stats(const struct policy_state *state)
                                        .n_endpoints = endpoints.n_endpoints,
                                        .n_sets = sets.n_sets,
                                        .n_selectors = sets.n_selectors + policies.n_selectors,
+                                       .n_rule_selectors = sets.n_selectors,
+                                       .n_items = sets.n_items,
                                        .n_selectors_evaluated =
                                            sets.n_evaluated + policies.n_evaluated,
                                        .n_members_counted = sets.n_contributions,

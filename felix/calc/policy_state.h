@@ -78,6 +78,8 @@ struct policy_state_stats {
     size_t n_policies; /* of the cluster */
     size_t n_active_policies, n_lists, n_endpoints, n_sets;
     size_t n_selectors; /* distinct texts, of rules and of policies */
+    size_t n_rule_selectors;
+    size_t n_items; /* that rules' selectors may find, of the cluster */
     /* Work done since the beginning: what an event costs. */
     uint64_t n_selectors_evaluated; /* against groups of equal items */
     uint64_t n_members_counted;     /* references to members of sets, more or less */

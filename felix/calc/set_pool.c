@@ -584,13 +584,14 @@ set_pool_each(const struct set_pool *pool,
 struct set_pool_stats
 set_pool_stats(const struct set_pool *pool)
 {
+    const struct label_index_stats index = label_index_stats(pool->index);
     const struct node_sets_stats nodes = node_sets_stats(pool->nodes);
 
     return (struct set_pool_stats){.n_sets = table_count(pool->sets),
                                    .n_selectors = table_count(pool->behinds) + nodes.n_selectors,
                                    .n_sources = pool->sources.n + nodes.n_nodes,
-                                   .n_evaluated = label_index_stats(pool->index).n_evaluated +
-                                                  nodes.n_evaluated,
+                                   .n_items = index.n_items,
+                                   .n_evaluated = index.n_evaluated + nodes.n_evaluated,
                                    .n_contributions = pool->n_contributions};
 }
 

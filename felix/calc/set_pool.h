@@ -47,6 +47,7 @@ void set_pool_each(const struct set_pool *pool,
 
 struct set_pool_stats {
     size_t n_sets, n_selectors, n_sources;
+    size_t n_items; /* pods, host endpoints and network sets, for selectors to find */
     uint64_t n_evaluated, n_contributions; /* work done, ever */
 };
 struct set_pool_stats set_pool_stats(const struct set_pool *pool);

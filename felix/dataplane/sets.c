@@ -491,6 +491,12 @@ sets_is_reading(const struct sets *sets)
     return table_count(sets->due) > 0;
 }
 
+size_t
+sets_count(const struct sets *sets)
+{
+    return table_count(sets->by_name);
+}
+
 uint64_t
 sets_n_repaired(const struct sets *sets)
 {

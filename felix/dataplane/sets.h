@@ -44,6 +44,8 @@ void sets_only_add(struct sets *sets, bool only_add);
 void sets_resync(struct sets *sets);
 /* A resync has not read everything yet: apply again soon. */
 bool sets_is_reading(const struct sets *sets);
+/* Those that are defined. */
+size_t sets_count(const struct sets *sets);
 /* Members and sets that had to be repaired since start: drift. */
 uint64_t sets_n_repaired(const struct sets *sets);
 /* True when the kernel has this set already, made by an earlier run. */

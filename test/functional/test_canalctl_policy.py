@@ -12,7 +12,8 @@ import pytest
 from lab import wait_for
 from lab.cluster import BUILD
 from policy.objects import (calico_policy, cluster_peer, cluster_policy, cluster_rule, egress, felix_configuration,
-                            global_policy, ingress, labels, network_policy, peer, port, rule, subject, tier)
+                            global_policy, host_endpoint, ingress, labels, network_policy, network_set, peer, port, rule,
+                            subject, tier)
 from policy.prober import SILENT, Probe
 from policy.tables import Table
 
@@ -235,6 +236,40 @@ def test_prometheus_shows_denied_packets(world):
     wait_for(lambda: shown() == (100, 100, 5), 20, lambda: str(shown()))
     seen = scrape(node).get(("canal_drops_seen_total", name, "0", "ingress", "rule", "x/a"))
     assert seen and seen <= 100, "NFLOG's are limited"
+
+
+COUNTED = {"policies": "felix_cluster_num_policies", "active": "felix_active_local_policies", "tiers": "felix_cluster_num_tiers",
+           "hosts": "felix_cluster_num_host_endpoints", "selectors": "felix_active_local_selectors",
+           "sets": "felix_ipsets_calico", "items": "felix_label_index_num_endpoints",
+           "indexed": "felix_label_index_num_active_selectors"}
+
+
+def test_46_what_is_known_and_active_is_counted_under_calicos_names(world):
+    nodes = [world.node("n1"), world.node("n2")]
+
+    def more(before):
+        return [{key: node.metric(name) - old[key] for key, name in COUNTED.items() if node.metric(name) != old[key]}
+                for node, old in zip(nodes, before)]
+
+    start = [{key: node.metric(name) for key, name in COUNTED.items()} for node in nodes]
+    work = nodes[0].metric("felix_label_index_selector_evals")
+    assert [s["items"] for s in start] == [9, 9] and start[0]["policies"] == 0, start
+    b, friend = ({"selector": text} for text in ("pod == 'b'", "role == 'friend' && !has(nothing)"))
+    objs = [calico_policy("x", "one", "pod == 'a'", [rule("Allow", source=b), rule("Allow", source=friend)], order=5),
+            calico_policy("x", "two", "pod == 'c'", [rule("Allow", source=b)]),
+            calico_policy("x", "nobody", "pod == 'z'", [rule("Deny", source={"selector": "none == 'x'"})]),
+            tier("first", 10), network_set("x", "friends", ["192.0.2.0/24"], role="friend")]
+    world.apply(*objs)
+    everywhere = {"policies": 3, "tiers": 1, "items": 1}
+    # A selector is a set of each family.
+    assert more(start) == [{**everywhere, "active": 1, "selectors": 2, "indexed": 2, "sets": 4},
+                           {**everywhere, "active": 1, "selectors": 1, "indexed": 1, "sets": 2}]
+    assert nodes[0].metric("felix_label_index_selector_evals") > work
+    endpoint = host_endpoint("n1-host", "n1", "eth0", profiles=["projectcalico-default-allow"], host="n1")
+    world.apply(endpoint)
+    assert [found["hosts"] for found in more(start)] == [1, 1] and more(start)[0]["items"] == 2
+    world.remove(endpoint, *objs)
+    assert more(start) == [{}, {}]
 
 
 def log_rules(world, node):
