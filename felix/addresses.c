@@ -1,5 +1,5 @@
 /* Whose an address is, as far as the cluster says; and which floating ones pods of this node have.
- * Part of felix; called by felix.c and people_explain.c. */
+ * Part of felix; called by felix.c, tables.c and people_explain.c. */
 #include "felix/people.h"
 #include "lib/model/node.h"
 
