@@ -10,8 +10,8 @@ from policy.flows import OpenFlows
 from policy.ipvs import Ipvs
 from policy.kube_proxy import KubeProxy, Service
 from policy.objects import egress, felix_configuration, ingress, labels, network_policy, peer
-from policy.prober import FAMILIES, Place, Probe
-from policy.services import GONE, KEPT, ServiceStream, assert_revoked
+from policy.prober import FAMILIES, PORTS, PROTOCOLS, Place, Probe
+from policy.services import GONE, KEPT, ServiceStream, assert_revoked, behind
 from policy.tables import Table
 from policy.world import World
 
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.ipvs
 
 A = labels(pod="a")
 A_IPS, C_IPS = ({4: f"10.96.0.{n}", 6: f"fd00:10:96::{n}"} for n in (10, 12))
-SOURCES = ("x/a", "x/b", "x/c", "y/b", "y/c", "z/a")
 NODE_PORT = 30080
 HOST_PORT = 8022
+SERVICES = {**behind("x/a", A_IPS, PORTS), **behind("x/c", C_IPS, PORTS)}
 
 
 @pytest.fixture(name="world", scope="module", params=["nft", "legacy"])
@@ -51,9 +51,10 @@ def clean(world):
     world.reset()
 
 
-def to_services(sources=SOURCES, services=(A_IPS, C_IPS), port=80):
-    return [Probe(source, ips[family], protocol, port, family) for source in sources for ips in services
-            for protocol in ("tcp", "udp") for family in FAMILIES]
+def to_services(world, sources=None, services=(A_IPS, C_IPS), ports=PORTS):
+    return [Probe(source, ips[family], protocol, number, family)
+            for source in sources or [pod.key for pod in world.pods()] for ips in services
+            for protocol in PROTOCOLS for number in ports for family in FAMILIES]
 
 
 def say(table, verdict, source, ips):
@@ -62,27 +63,28 @@ def say(table, verdict, source, ips):
     return table
 
 
-def ask(world, table, probes):
-    return world.check(table, probes, has_reference=False, has_explain=False)
+def ask(world, table, probes, services=None):
+    """`services`: whose pods reference and explain are asked about."""
+    return world.check(table, probes, has_reference=bool(services), has_explain=bool(services), services=services)
 
 
 def test_43_services_through_ipvs_are_judged_by_what_is_behind_them(world):
-    result = ask(world, Table(), to_services())
+    result = ask(world, Table(), to_services(world), SERVICES)
     for probe, who in result.who.items():
         assert who == ("x/a" if probe.target in A_IPS.values() else "x/c"), (probe, who)
     world.apply(network_policy("y", "to-a", None, None, [egress(
         peer(labels(pod="a"), labels(ns="x")), peer(cidr=f"{C_IPS[4]}/32"), peer(cidr=f"{C_IPS[6]}/128"))], ["Egress"]))
-    ask(world, say(Table(), "deny", "y/*", C_IPS), to_services())
+    ask(world, say(Table(), "deny", "y/*", C_IPS), to_services(world), SERVICES)
     world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]),
                 network_policy("x", "c-from-z", labels(pod="c"), [ingress(peer(namespaces=labels(ns="z")))]))
     table = say(say(Table(False), "allow", "z/*", C_IPS), "allow", "y/*", A_IPS)
-    ask(world, table, to_services())
+    ask(world, table, to_services(world), SERVICES)
     world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")), peer(A))]))
-    ask(world, say(table, "allow", "x/a", A_IPS), to_services())
+    ask(world, say(table, "allow", "x/a", A_IPS), to_services(world), SERVICES)
     # A pod that comes later is known by its address, too.
     pod = world.add_pod("y", "late", world.node("n1"))
     try:
-        ask(world, Table(False).allow("y/late", list(A_IPS.values())), to_services(["y/late"]))
+        ask(world, Table(False).allow("y/late", list(A_IPS.values())), to_services(world, ["y/late"]), SERVICES)
     finally:
         world.del_pod(pod)
 
@@ -91,11 +93,16 @@ def test_43_clients_of_node_ports_through_ipvs_meet_the_pods_policy(world):
     n1, outside = world.node("n1"), Place("outside", world.outside, {4: OUTSIDE4, 6: OUTSIDE6})
     world.prober.add(outside, listens=False)
     try:
-        probes = [Probe(source, {4: n1.ip4, 6: n1.ip6}[family], protocol, NODE_PORT, family)
-                  for source in ("outside", "y/b", "z/c") for protocol in ("tcp", "udp") for family in FAMILIES]
-        ask(world, Table(), probes)
+        own = {4: n1.ip4, 6: n1.ip6}
+        probes = [Probe(source, own[family], protocol, NODE_PORT, family)
+                  for source in ("outside", "x/a", "y/a", "y/b", "z/a") for protocol in PROTOCOLS for family in FAMILIES]
+        elsewhere = [probe._replace(source="y/c") for probe in probes if probe.source == "outside"]
+        services = behind("x/a", own, [NODE_PORT], 80)
+        ask(world, Table(), probes, services)
+        ask(world, Table(), elsewhere)
         world.apply(network_policy("x", "from-y", A, [ingress(peer(namespaces=labels(ns="y")))]))
-        ask(world, Table(False).allow("y/b"), probes)
+        ask(world, Table(False).allow("y/*"), probes, services)
+        ask(world, Table(False), elsewhere)  # they come with their node's address
     finally:
         world.prober.remove("outside")
 
@@ -108,7 +115,7 @@ def test_43_what_ipvs_does_not_take_never_reaches_the_node(world):
         for family in FAMILIES:
             world.prober._listen_tcp(world.prober.places["host"], family, HOST_PORT)  # pylint: disable=protected-access
     try:
-        probes = [p for p in to_services(["y/b", "x/a"], [A_IPS], HOST_PORT) if p.protocol == "tcp"]
+        probes = [p for p in to_services(world, services=[A_IPS], ports=[HOST_PORT]) if p.protocol == "tcp"]
         ask(world, Table(False), probes)
     finally:
         world.prober.remove("host")
@@ -124,7 +131,7 @@ def test_43_pods_reach_node_ports_of_a_node_that_is_closed_to_them(world):
             for port in (HOST_PORT, NODE_PORT + 1):
                 world.prober._listen_tcp(world.prober.places["host"], family, port)  # pylint: disable=protected-access
 
-    def probes(port, protocols=("tcp", "udp")):
+    def probes(port, protocols=PROTOCOLS):
         return [Probe(source, own[family], protocol, port, family) for source in sources for protocol in protocols
                 for family in FAMILIES]
 
@@ -151,9 +158,8 @@ def test_43_the_node_reaches_its_pods_and_pods_each_other(world):
     n1 = world.node("n1")
     world.prober.add(n1, listens=False)
     try:
-        ask(world, Table(), world.pairs(["n1"], ["x/a"], protocols=("tcp", "udp")))
-        world.check(Table().deny(to="x/a"), world.pairs([p.key for p in world.pods()], [p.key for p in world.pods()],
-                                                        protocols=("tcp",)))
+        ask(world, Table(), world.pairs(["n1"], ["x/a"]))
+        world.check(Table().deny(to="x/a"), world.pairs([p.key for p in world.pods()], [p.key for p in world.pods()]))
     finally:
         world.prober.remove("n1")
 
@@ -167,7 +173,7 @@ def test_43_a_restart_beside_ipvs_leaves_everything_as_it_is(world):
     world.settle(30)
     assert node.snapshot() == before
     assert node.metric("felix_iptables_restore_calls") == 0, "nothing had to be written"
-    ask(world, say(Table(False), "allow", "y/*", A_IPS), to_services(services=[A_IPS]))
+    ask(world, say(Table(False), "allow", "y/*", A_IPS), to_services(world, services=[A_IPS]), SERVICES)
 
 
 def test_open_connections_through_ipvs_stop_when_policy_takes_them_away(world):
@@ -187,7 +193,7 @@ def test_43_ipvs_that_goes_is_noticed(world):
         return [line for f in FAMILIES for line in node.own_rules(f, world.backend) if "ipvs" in line]
 
     wait_for(lambda: not own(), 15, lambda: f"the rules to go: {own()}")
-    world.check(Table(), world.pairs(protocols=("tcp",)))
+    world.check(Table())
 
 
 def test_43_kube_proxy_changes_its_mode_while_felix_runs(world):
@@ -214,7 +220,8 @@ def test_43_kube_proxy_changes_its_mode_while_felix_runs(world):
 
     class TablesMode:
         def __init__(self, mode, services):
-            services = [*services, Service("a", A_IPS, {f: [world.ip("x/a", f)] for f in FAMILIES})]
+            services = [*services, *(Service(f"a{number}", A_IPS, {f: [world.ip("x/a", f)] for f in FAMILIES}, number)
+                                     for number in PORTS)]
             self.all = [KubeProxy(node, mode, world.backend, services) for node in world.nodes.values()]
 
         def open(self):
@@ -230,4 +237,5 @@ def test_43_kube_proxy_changes_its_mode_while_felix_runs(world):
     stream = ServiceStream(world, A_IPS, "x/a", denied=["z/a", "x/b", "z/c"], allowed=["y/b", "y/c"])
     modes = [TablesMode("iptables", stream.services), IpvsMode(stream.services), TablesMode("nft", stream.services),
              IpvsMode(stream.services), TablesMode("iptables", stream.services)]
-    stream.switch(modes, lambda: ask(world, say(Table(False), "allow", "y/*", A_IPS), to_services(services=[A_IPS])))
+    table, probes = say(Table(False), "allow", "y/*", A_IPS), to_services(world, services=[A_IPS])
+    stream.switch(modes, lambda: ask(world, table, probes, SERVICES))

@@ -1,6 +1,6 @@
 """kube-proxy in IPVS mode, as it looks in the kernel. Needs the ip_vs module and ipvsadm."""
 
-from .prober import FAMILIES
+from .prober import FAMILIES, PORTS
 
 
 class Ipvs:
@@ -9,9 +9,9 @@ class Ipvs:
     def __init__(self, world, node):
         self.world, self.node = world, node
 
-    def up(self, services, node_port=None, port=80):
-        """`services`: [({family: address}, key of the pod)], `port`: where they and their pods are; `node_port`: of
-        the first one."""
+    def up(self, services, node_port=None, ports=PORTS):
+        """`services`: [({family: address}, key of the pod)], `ports`: where they and their pods are; `node_port`: of
+        the first one, to the first of its ports."""
         netns, node = self.node.netns, self.node
         netns.run(["ip", "link", "add", "kube-ipvs0", "type", "dummy"])
         lines = []
@@ -19,9 +19,10 @@ class Ipvs:
             for family in FAMILIES:
                 netns.run(["ip", "address", "add", f"{ips[family]}/{32 if family == 4 else 128}", "dev", "kube-ipvs0",
                            *(["nodad"] if family == 6 else [])])
-                lines += self.servers(ips[family], port, self.world.ip(key, family), port)
+                for port in ports:
+                    lines += self.servers(ips[family], port, self.world.ip(key, family), port)
         for family, own in ((4, node.ip4), (6, node.ip6)):
-            lines += self.servers(own, node_port, self.world.ip(services[0][1], family), port) if node_port else []
+            lines += self.servers(own, node_port, self.world.ip(services[0][1], family), ports[0]) if node_port else []
         netns.run(["ipvsadm", "-R"], input="\n".join([*lines, ""]))
         with netns.entered():
             with open("/proc/sys/net/ipv4/vs/conntrack", "w", encoding="ascii") as file:
@@ -43,7 +44,7 @@ class Ipvs:
             return f"[{ip}]:{number}" if ":" in ip else f"{ip}:{number}"
 
         lines = []
-        for option in ("-t", "-u"):
+        for option in ("-t", "-u", "--sctp-service"):
             lines += [f"-A {option} {end(address, port)} -s rr",
                       f"-a {option} {end(address, port)} -r {end(target, target_port)} -m -w 1"]
         return lines
