@@ -5,6 +5,7 @@
 #include "lib/loop/unix_server.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -251,6 +252,19 @@ unix_server_n_clients(const struct unix_server *server)
 /* ---- life ---------------------------------------------------------------------------------------
  */
 
+/* Who was killed while it started a child leaves its socket to the child until that is another
+ * program: it takes what comes, and nobody will ever answer. The kernel says who began to listen.
+ */
+static bool
+is_listener_dead(int fd)
+{
+    struct ucred listener = {0};
+    socklen_t len = sizeof listener;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &len) == 0 && listener.pid > 0 &&
+           kill(listener.pid, 0) != 0 && errno == ESRCH;
+}
+
 /* Makes way: removes the file when nobody listens on it. */
 static bool
 remove_stale(const char *path, struct err *err)
@@ -269,7 +283,8 @@ remove_stale(const char *path, struct err *err)
         return err_set(err, "%s: is there and is no socket", path);
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN) {
+    bool is_open = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    if (is_open ? !is_listener_dead(fd) : errno == EAGAIN) {
         return err_code(err, EADDRINUSE, "%s: another process listens on it", path);
     }
     if (unlink(path) != 0 && errno != ENOENT) {

@@ -1,10 +1,12 @@
 /* lib/loop/unix_server: framing, limits and late answers. The client side is a plain socket; the
  * loop is turned between its steps. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -285,6 +287,52 @@ server_refuses_a_live_socket_and_replaces_a_dead_one(void **state)
     teardown(&fixture);
 }
 
+/* A process that listens ends with a child that still has the socket: as one that was killed
+ * between fork and exec leaves it. Returns when it has ended; the child lives until 'ret_child' is
+ * killed. */
+static void
+leave_a_listening_child(const char *path, pid_t *ret_child)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int told[2];
+
+    assert_int_equal(pipe(told), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+        bool is_listening =
+            bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 5) == 0;
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(10); /* when a test fails nobody kills it */
+            pause();
+        }
+        _exit(!is_listening || write(told[1], &child, sizeof child) != sizeof child);
+    }
+    int status = 1;
+    assert_int_equal(waitpid(parent, &status, 0), parent);
+    assert_int_equal(status, 0);
+    assert_int_equal(read(told[0], ret_child, sizeof *ret_child), sizeof *ret_child);
+    close(told[0]);
+    close(told[1]);
+}
+
+static void
+server_replaces_the_socket_of_one_that_died_while_it_started_a_child(void **state)
+{
+    struct fixture fixture;
+    pid_t child = 0;
+
+    (void)state;
+    setup(&fixture);
+    teardown(&fixture);
+    leave_a_listening_child(fixture.path, &child);
+    setup(&fixture); /* fails when it is refused */
+    teardown(&fixture);
+    assert_int_equal(kill(child, SIGKILL), 0);
+}
+
 int
 main(void)
 {
@@ -296,6 +344,7 @@ main(void)
         cmocka_unit_test(server_waits_for_its_own_late_answer),
         cmocka_unit_test(server_keeps_who_follows_however_silent),
         cmocka_unit_test(server_refuses_a_live_socket_and_replaces_a_dead_one),
+        cmocka_unit_test(server_replaces_the_socket_of_one_that_died_while_it_started_a_child),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
