@@ -82,5 +82,6 @@ struct policy_endpoint {
                                */
     char ifname[16];          /* "*": every interface of the host that has no endpoint of its own */
     bool is_host;
+    uint8_t dscp; /* of a host, + 1; 0: none */
     const struct verdict_list *lists[N_USES][N_DIRECTIONS];
 };

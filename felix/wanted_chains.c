@@ -264,7 +264,7 @@ host_of(const struct piece *piece)
 }
 
 static void
-render_host_dispatch(const struct rendering *rendering, struct ruleset *set)
+render_host_dispatch(const struct rendering *rendering, uint8_t family, struct ruleset *set)
 {
     VEC(const struct policy_endpoint *) hosts = VEC_INIT;
 
@@ -274,7 +274,7 @@ render_host_dispatch(const struct rendering *rendering, struct ruleset *set)
             VEC_PUSH(&hosts, host);
         }
     }
-    host_dispatch_chains(&rendering->policy, hosts.items, hosts.n, set);
+    host_dispatch_chains(&rendering->policy, family, hosts.items, hosts.n, set);
     VEC_DONE(&hosts);
 }
 
@@ -366,7 +366,7 @@ render_piece(const struct rendering *rendering, uint8_t family, const struct pie
         render_floating(rendering->chains, family, set);
         break;
     case PIECE_HOST_DISPATCH:
-        render_host_dispatch(rendering, set);
+        render_host_dispatch(rendering, family, set);
         break;
     case PIECE_IPVS_DISPATCH:
         render_ipvs_dispatch(rendering, family, set);

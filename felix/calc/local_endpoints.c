@@ -383,6 +383,9 @@ bind_host(struct local_endpoints *endpoints, const char *ifname, const struct ho
     local = local_get(endpoints, ifname);
     local->is_host = true;
     local->host = host;
+    if (local->endpoint.dscp != host->dscp) {
+        touch(endpoints, local);
+    }
     free(local->host_name);
     local->host_name = xstrdup(host->name);
     index_local(endpoints, local, KIND_HOSTENDPOINT, host);
@@ -514,8 +517,10 @@ resolve(struct local_endpoints *endpoints, struct local *local, struct table *an
     name_key(local, now.key);
     memcpy(now.ifname, local->ifname, sizeof now.ifname);
     memcpy(now.lists, local->answer.lists, sizeof now.lists);
+    now.dscp = local->is_host && local->host ? local->host->dscp : 0;
     local->is_changed = !local->is_told || strcmp(now.key, local->endpoint.key) != 0 ||
                         now.is_host != local->endpoint.is_host ||
+                        now.dscp != local->endpoint.dscp ||
                         memcmp(now.lists, local->endpoint.lists, sizeof now.lists) != 0;
     local->endpoint = now;
 }

@@ -19,6 +19,7 @@
 #include "felix/rules/dispatch.h"
 #include "felix/rules/ipvs_rules.h"
 #include "felix/rules/limit_rules.h"
+#include "felix/rules/names.h"
 #include "felix/rules/render.h"
 #include "lib/base/alloc.h"
 
@@ -247,6 +248,7 @@ mangle_rules(const struct policy_rules_config *config, uint8_t family, struct ru
     add_hook(config, set, "mangle", "PREROUTING", "cali-PREROUTING");
 
     chain = ruleset_chain(set, "mangle", "cali-POSTROUTING");
+    rule_add(chain, "", " -j cali-qos-host");
     rule_add(chain, str_text(&accepted), " -j RETURN");
     rule_add(chain, ESTABLISHED, " -j RETURN");
     snprintf(match, sizeof match, " -o %s+", config->workload_prefix);
@@ -456,8 +458,41 @@ write_dispatch(const struct policy_rules_config *config, const struct host_dispa
     }
 }
 
+/* Of what the node itself sends to outside all pools. */
+static void
+write_dscp(const struct policy_rules_config *config, uint8_t family,
+           const struct policy_endpoint *const *endpoints, size_t n, struct ruleset *set)
+{
+    struct chain *chain = ruleset_chain(set, "mangle", "cali-qos-host");
+
+    for (size_t i = 0; i < n; i++) {
+        const char *ifname = endpoints[i]->ifname;
+        AUTO(str) struct str out = STR_INIT;
+        bool is_any = strcmp(ifname, "*") == 0;
+        if (!is_any && !rules_ifname_is_usable(ifname)) {
+            continue;
+        }
+        if (is_any) {
+            str_addf(&out, " ! -o %s+", config->workload_prefix);
+        } else {
+            str_addf(&out, " -o %s", ifname);
+        }
+        if (endpoints[i]->dscp > 0) {
+            AUTO(str) struct str match = STR_INIT;
+            str_addf(&match,
+                     "%s -m addrtype --src-type LOCAL -m set ! --match-set cali%u0" SET_ALL_POOLS
+                     " dst -j DSCP --set-dscp %u",
+                     str_text(&out), family, endpoints[i]->dscp - 1U);
+            rule_add(chain, "", str_text(&match));
+        }
+        if (!is_any) {
+            rule_add(chain, str_text(&out), " -j RETURN"); /* that for all others is none of its */
+        }
+    }
+}
+
 void
-host_dispatch_chains(const struct policy_rules_config *config,
+host_dispatch_chains(const struct policy_rules_config *config, uint8_t family,
                      const struct policy_endpoint *const *endpoints, size_t n, struct ruleset *set)
 {
     static const struct host_dispatch all[] = {
@@ -478,5 +513,8 @@ host_dispatch_chains(const struct policy_rules_config *config,
     qsort(sorted, n, sizeof *sorted, endpoint_order);
     for (size_t i = 0; i < ARRAY_LEN(all) && config->has_host_endpoints; i++) {
         write_dispatch(config, &all[i], sorted, n, set);
+    }
+    if (config->has_host_endpoints) {
+        write_dscp(config, family, sorted, n, set);
     }
 }

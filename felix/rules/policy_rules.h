@@ -130,7 +130,7 @@ void endpoint_chains(const struct policy_rules_config *config, uint8_t family,
                      const struct policy_endpoint *endpoint, struct ruleset *set);
 /* Dispatch of the host's own interfaces, written whole. Pods are dispatched by
  * felix/rules/dispatch.h. */
-void host_dispatch_chains(const struct policy_rules_config *config,
+void host_dispatch_chains(const struct policy_rules_config *config, uint8_t family,
                           const struct policy_endpoint *const *endpoints, size_t n,
                           struct ruleset *set);
 

@@ -11,6 +11,7 @@
 #include "lib/model/field.h"
 #include "lib/model/kind.h"
 #include "lib/model/meta.h"
+#include "lib/model/pod_asks.h"
 
 /* It stands in iptables rules, where '+' at the end would mean more than this interface. */
 static bool
@@ -97,6 +98,20 @@ profiles_decode(struct host_endpoint *host, struct json_object *json,
     return true;
 }
 
+static bool
+dscp_read(struct host_endpoint *host, struct json_object *json, const struct kind_issues *issues,
+          struct err *err)
+{
+    struct json_object *metadata = NULL;
+
+    if (!meta_calico(json, &metadata, err)) {
+        return false;
+    }
+    host->dscp = dscp_decode(field_find(metadata, "annotations"), issues);
+    json_object_put(metadata);
+    return true;
+}
+
 void *
 host_endpoint_decode(struct json_object *json, const struct kind_issues *issues, struct err *err)
 {
@@ -106,7 +121,8 @@ host_endpoint_decode(struct json_object *json, const struct kind_issues *issues,
     if (!meta_name(json, &host->name, err) || !meta_calico_labels(json, &host->labels, err) ||
         !place_decode(host, json, err) || !ips_decode(host, json, issues, err) ||
         !profiles_decode(host, json, issues, err) ||
-        !named_ports_decode(json, &form, issues, &host->ports, &host->n_ports, err)) {
+        !named_ports_decode(json, &form, issues, &host->ports, &host->n_ports, err) ||
+        !dscp_read(host, json, issues, err)) {
         host_endpoint_free(host);
         return NULL;
     }
@@ -141,7 +157,7 @@ host_endpoint_equal(const void *one, const void *other)
         !labels_equal(&a->labels, &b->labels) ||
         !texts_equal(a->profiles, a->n_profiles, b->profiles, b->n_profiles) ||
         !named_ports_equal(a->ports, a->n_ports, b->ports, b->n_ports) ||
-        a->n_expected_ips != b->n_expected_ips) {
+        a->n_expected_ips != b->n_expected_ips || a->dscp != b->dscp) {
         return false;
     }
     for (size_t i = 0; i < a->n_expected_ips; i++) {

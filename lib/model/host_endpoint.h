@@ -21,6 +21,7 @@ struct host_endpoint {
     size_t n_profiles;
     struct named_port *ports;
     size_t n_ports;
+    uint8_t dscp; /* + 1, of what the node sends out of the cluster; 0: none. See pod_asks.h */
 };
 
 /* The row of the kind's table, see kind.h. */

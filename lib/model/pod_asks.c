@@ -262,8 +262,8 @@ static const struct dscp_name {
     {"CS5", 40},  {"VA", 44},   {"EF", 46},   {"CS6", 48},  {"CS7", 56},
 };
 
-bool
-pod_asks_dscp(const char *text, uint8_t *ret_dscp)
+static bool
+dscp_parse(const char *text, uint8_t *ret_dscp)
 {
     uint32_t number = 0;
 
@@ -280,22 +280,22 @@ pod_asks_dscp(const char *text, uint8_t *ret_dscp)
     return true;
 }
 
-static void
-read_dscp(struct pod_asks *asks, struct json_object *annotations, const struct kind_issues *issues)
+uint8_t
+dscp_decode(struct json_object *annotations, const struct kind_issues *issues)
 {
     const char *text = text_of(annotations, QOS "dscp");
     struct err err = ERR_INIT;
     uint8_t dscp = 0;
 
     if (!text) {
-        return;
+        return 0;
     }
-    if (!pod_asks_dscp(text, &dscp)) {
+    if (!dscp_parse(text, &dscp)) {
         (void)err_set(&err, "'%.64s' is neither 0-63 nor a name such as EF or AF41", text);
         report(&err, QOS "dscp", issues);
-        return;
+        return 0;
     }
-    asks->dscp = dscp + 1U;
+    return dscp + 1;
 }
 
 const struct pod_asks *
@@ -311,7 +311,7 @@ pod_asks_take(struct json_object *annotations, const struct kind_issues *issues)
     asks.sources = read_list(&sources, annotations, issues);
     asks.floating_ips = read_list(&floating, annotations, issues);
     read_limits(&asks, annotations, issues);
-    read_dscp(&asks, annotations, issues);
+    asks.dscp = dscp_decode(annotations, issues);
     if (memcmp(&asks, &nothing, sizeof asks) == 0) {
         return NULL;
     }

@@ -61,8 +61,9 @@ size_t pod_asks_sources(const struct pod_asks *asks, struct prefix ret_nets[POD_
 /* Addresses under which it asks to be reached besides its own. */
 size_t pod_asks_floating(const struct pod_asks *asks, struct ip ret_ips[POD_FLOATING_MAX]);
 
-/* "46", "EF", "af41" → 0-63, the names of RFC 2474, 2597, 3246, 5865 and 8622. */
-bool pod_asks_dscp(const char *text, uint8_t *ret_dscp);
+/* The annotation qos.projectcalico.org/dscp, of host endpoints as well: "46", "EF", "af41" (the
+ * names of RFC 2474, 2597, 3246, 5865 and 8622) → value + 1; 0: none. */
+uint8_t dscp_decode(struct json_object *annotations, const struct kind_issues *issues);
 
 /* 'annotations' may be NULL. NULL when nothing is asked for; else a reference, to be dropped. */
 const struct pod_asks *pod_asks_take(struct json_object *annotations,

@@ -14,6 +14,7 @@ from lab import Capture, ZoneSpec, probe, wait_for
 from lab.topology import OUTSIDE4, OUTSIDE6
 
 SO_RCVBUFFORCE = 33
+CRD = "crd.projectcalico.org/v1"
 QOS = "qos.projectcalico.org/"
 
 
@@ -290,6 +291,44 @@ def test_24_buckets_are_repaired_kept_and_taken_away(node):
     wait_for(lambda: not qdiscs(node) and not ifbs(node), 10, node.felix.tail)
     assert "qdisc tbf 1: dev " + two.host_ifname in node.netns.run(["tc", "qdisc", "show"])
     assert "filter" not in node.netns.run(["tc", "filter", "show", "dev", one.host_ifname, "ingress"], check=False)
+
+
+def test_24_a_host_endpoint_has_a_dscp_too(node):
+    """What the node itself sends out of the cluster: by interface, or where no interface has an endpoint of its own."""
+    allow = {"apiVersion": CRD, "kind": "GlobalNetworkPolicy", "metadata": {"name": "open"},
+             "spec": {"selector": "has(host)", "types": ["Ingress", "Egress"], "applyOnForward": True,
+                      "ingress": [{"action": "Allow"}], "egress": [{"action": "Allow"}]}}
+
+    def host(name, interface, dscp):
+        return {"apiVersion": CRD, "kind": "HostEndpoint",
+                "metadata": {"name": name, "labels": {"host": "yes"}, "annotations": {QOS + "dscp": dscp}},
+                "spec": {"node": node.name, "interfaceName": interface}}
+
+    def seen(source, family):
+        with Capture(node.lab.outside, "eth0") as wire:
+            assert probe({1: (source, {4: OUTSIDE4, 6: OUTSIDE6}[family])}, tries=3)[1]
+            return dscp_seen(wire, family)
+
+    def becomes(value):
+        wait_for(lambda: seen(node.netns, 4) == seen(node.netns, 6) == {value}, 10, node.felix.tail)
+
+    one, _ = pair(node)
+    try:
+        node.lab.api.apply(allow)
+        node.lab.api.apply(host("any", "*", "CS5"))
+        becomes(40)
+        assert seen(one.netns, 4) == {0}, "what it forwards is not its own"
+        node.lab.api.apply(host("named", "eth0", "8"))
+        becomes(8)
+        node.lab.api.apply(host("named", "eth0", "nonsense"))
+        becomes(0)
+        assert "dscp: 'nonsense' is neither" in node.log()
+        node.lab.api.delete("HostEndpoint", "named")
+        becomes(40)
+    finally:
+        for name in ("any", "named"):
+            node.lab.api.delete("HostEndpoint", name)
+        node.lab.api.delete("GlobalNetworkPolicy", "open")
 
 
 def test_24_a_limit_is_in_force_before_a_pod_can_talk(node):

@@ -284,20 +284,25 @@ host_endpoints_are_dispatched_in_every_table(void **state)
                                          .failsafe_out = out,
                                          .n_failsafe_out = 1};
     const struct verdict_list list = {.direction = INGRESS, .id = "11"};
-    const struct policy_endpoint any = {.ifname = "*", .is_host = true},
-                                 eth = {.ifname = "eth0", .is_host = true, .lists = {{&list}}};
+    const struct policy_endpoint any = {.ifname = "*", .is_host = true}, eth = {.ifname = "eth0",
+                                                                                .is_host = true,
+                                                                                .dscp = 47,
+                                                                                .lists = {{&list}}};
     const struct policy_endpoint *both[] = {&any, &eth};
     struct ruleset set;
 
     (void)state;
     with_policy(&policy, 4, &set);
-    host_dispatch_chains(&policy, both, 2, &set);
+    host_dispatch_chains(&policy, 4, both, 2, &set);
     endpoint_chains(&policy, 4, &any, &set);
     endpoint_chains(&policy, 4, &eth, &set);
     assert_chain(&set, "filter", "cali-from-host-endpoint",
                  "-i cali+ -j RETURN\n-i eth0 -g cali-fh-eth0\n-g cali-fh-every-other-iface\n");
     assert_chain(&set, "raw", "cali-to-host-endpoint",
                  "-o cali+ -j RETURN\n-o eth0 -g cali-th-eth0\n-g cali-th-every-other-iface\n");
+    assert_chain(&set, "mangle", "cali-qos-host",
+                 "-o eth0 -m addrtype --src-type LOCAL -m set ! --match-set cali40all-ipam-pools "
+                 "dst -j DSCP --set-dscp 46\n-o eth0 -j RETURN\n");
     assert_chain(&set, "filter", "cali-to-hep-forward",
                  "-o cali+ -j RETURN\n-o eth0 -g cali-thfw-eth0\n-g cali-thfw-every-other-iface\n");
     assert_chain(&set, "filter", "cali-fh-eth0", "-j cali-failsafe-in\n-g cali-ti-11\n");

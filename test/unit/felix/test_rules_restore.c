@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "felix/rules/limit_rules.h"
 #include "felix/rules/dispatch.h"
 #include "felix/rules/policy_rules.h"
 #include "felix/rules/rules_state.h"
@@ -214,8 +215,8 @@ add_lists(struct everything *all, uint8_t family, struct ruleset *set)
     struct policy_endpoint endpoints[] = {
         {.ifname = "cali0123456789a"},
         {.ifname = "cali0f"},
-        {.ifname = "eth0", .is_host = true},
-        {.ifname = "*", .is_host = true},
+        {.ifname = "eth0", .is_host = true, .dscp = 1},
+        {.ifname = "*", .is_host = true, .dscp = 64},
     };
     const struct policy_endpoint *hosts[] = {&endpoints[3], &endpoints[2]};
 
@@ -248,7 +249,7 @@ add_lists(struct everything *all, uint8_t family, struct ruleset *set)
             endpoint_chains(&all->config, family, &endpoints[i], set);
         }
     }
-    host_dispatch_chains(&all->config, hosts, ARRAY_LEN(hosts), set);
+    host_dispatch_chains(&all->config, family, hosts, ARRAY_LEN(hosts), set);
     const struct pod_address pod = {"cali0f", {{family, {10, 0, 0, 1}}, family == 4 ? 32 : 128}};
     ipvs_dispatch_chain(&all->config, family, &pod, 1, set);
 }
@@ -329,10 +330,18 @@ check_all(const char *backend)
     static const enum rules_action allow[] = {RULES_ACCEPT, RULES_RETURN};
     static const enum rules_action to_host[] = {RULES_DROP, RULES_ACCEPT, RULES_RETURN,
                                                 RULES_REJECT};
+    static const struct limit_value limits[] = {
+        {LIMIT_PACKETS, INGRESS, 10, 5},
+        {LIMIT_PACKETS, EGRESS, LIMIT_PACKET_RATE_MAX, 10000},
+        {LIMIT_CONNECTIONS, INGRESS, 1, 0},
+        {LIMIT_CONNECTIONS, EGRESS, UINT32_MAX, 0},
+        {LIMIT_DSCP, EGRESS, 63, 0}};
     struct everything all;
 
     fill(&all);
     for (unsigned i = 0; i < 4; i++) {
+        all.config.limits = limits;
+        all.config.n_limits = i < 3 ? ARRAY_LEN(limits) : 0;
         all.config.has_host_endpoints = i % 2 == 1;
         all.config.is_append_mode = i >= 2;
         all.config.has_ipvs = i % 2 == 0;
