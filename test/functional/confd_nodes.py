@@ -28,6 +28,10 @@ class ConfdNode(CanalNode):
             return None
         return route.get("gateway"), route.get("dev")
 
+    def own_block_routes(self):
+        return [r for family, cidr in ((4, self.pod_cidr4), (6, self.pod_cidr6)) for r in self.routes(family)
+                if r["dst"] == cidr and r.get("protocol") == "bird"]
+
     def gateways(self, cidr):
         """The gateways of a route BIRD wrote, of all its next hops."""
         route = self.route_to(cidr)

@@ -4,12 +4,13 @@ See confd_nodes.py for what stands in for the IPIP device.
 """
 
 import json
+import socket
 import time
 
 import pytest
 
 from confd_nodes import CRD, ConfdCluster, expect_route
-from lab import Stream, ZoneSpec, wait_for
+from lab import Capture, Stream, ZoneSpec, wait_for
 from lab.cluster import BUILD
 from lab.lab import ROOT
 
@@ -33,9 +34,45 @@ def test_blocks_go_native_inside_a_zone_and_through_tunl0_between_zones(cluster)
     expect_route(a1, b1.pod_cidr4, b1.ip4, "tunl0")
     expect_route(b1, a1.pod_cidr4, a1.ip4, "tunl0")
     assert "onlink" in a1.route_to(b1.pod_cidr4)["flags"]
-    assert a1.route_to(a1.pod_cidr4) is None, "a node's own block is no kernel route"
+    assert [(r["type"], r["metric"]) for r in a1.own_block_routes()] == [("blackhole", 2**31 - 1)] * 2
     assert a1.route_to(a2.pod_cidr6)["dev"] == "eth0"
     assert a1.route_to(b1.pod_cidr6)["dev"] == "eth0", "IPv6 is never tunnelled"
+
+
+def forwards(node, sender, target):
+    """Whether a packet from elsewhere to an address leaves the node again."""
+    with Capture(node.netns, "eth0") as capture, \
+            sender.netns.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM) as s:
+        # Behind it comes what the node answers, so that there is an end of waiting.
+        s.sendto(b"for nobody", (target, 9))
+        s.sendto(b"for the node", (node.ip6 if ":" in target else node.ip4, 9))
+        seen = []
+        wait_for(lambda: seen.extend(capture.packets()) or any(b"for the node" in p.payload and p.outgoing for p in seen), 5,
+                 "the node's refusal")
+    to_it = [p.outgoing for p in seen if p.destination == target]
+    assert to_it and not to_it[0], "it came"
+    return any(to_it)
+
+
+def test_50_what_is_for_no_pod_of_a_block_does_not_go_back(cluster):
+    """By the default route it would go to the router, which sends it back: 31 times there and here before. Only where there is
+    no better route for the block, that of another plugin's bridge."""
+    a1, a2 = cluster.node("a1"), cluster.node("a2")
+    nobody = {4: a1.pod_cidr4.replace(".0/24", ".250"), 6: a1.pod_cidr6.replace("/64", "fa")}
+    for target in nobody.values():
+        assert not forwards(a1, a2, target)
+    a1.netns.ip("link add cni0 type bridge", "link set cni0 up",
+                *(f"route add {cidr} dev cni0" for cidr in (a1.pod_cidr4, a1.pod_cidr6)))
+    try:
+        a1.birdc("reload out kernel4")
+        a1.birdc("reload out kernel6")
+        for family, target in nobody.items():
+            assert "dev cni0" in a1.netns.run(["ip", f"-{family}", "route", "get", target])
+    finally:
+        a1.netns.ip("link del cni0")
+    assert len(a1.own_block_routes()) == 2
+    # It is for the kernel alone what it is: peers were told of the block all the time.
+    expect_route(a2, a1.pod_cidr4, a1.ip4, "eth0")
 
 
 def test_the_mode_of_a_pool_is_switched_live(cluster):
