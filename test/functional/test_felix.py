@@ -126,13 +126,17 @@ def test_a_pod_cannot_send_with_an_address_that_is_not_its_own(node):
     assert not [p.source for p in arrived if b"stolen" in p.payload]
 
 
-def test_an_interface_that_felix_does_not_know_is_closed(node):
+def test_09_an_interface_that_felix_does_not_know_is_closed(node):
     stranger = node.wire("stranger", 9)
     known = node.add_felix_pod("known", 5)
     node.netns.ip(f"route add {stranger.ips[0]}/32 dev {stranger.host_ifname} scope link")
     node.netns.sysctl({f"net/ipv4/conf/{stranger.host_ifname}/proxy_arp": 1})
-    assert not reaches(stranger.netns, known.ips[0], deadline=1.5)
-    assert not reaches(stranger.netns, node.ip4, deadline=1.5)
+    node.netns.ip(f"route add {stranger.ips[1]}/128 dev {stranger.host_ifname}")
+    ways = {"out": (stranger.netns, known.ips[0]), "out6": (stranger.netns, known.ips[1]), "node": (stranger.netns, node.ip4),
+            "node6": (stranger.netns, node.ip6), "in": (known.netns, stranger.ips[0]), "in6": (known.netns, stranger.ips[1])}
+    assert not any(probe(ways, deadline=1.5, tries=3).values())
+    assert node.felix_request(node.add_request(stranger), timeout=20)["ok"]
+    assert all(probe(ways, tries=3).values()), "they are ways for a pod that it knows"
 
 
 def test_thirty_pods_at_once_are_all_answered_quickly(node):

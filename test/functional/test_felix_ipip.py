@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from felix_nodes import NO_REFRESH, FelixCluster, stays
-from lab import Capture, ZoneSpec, wait_for
+from lab import Capture, ZoneSpec, probe, wait_for
 from lab.topology import OUTSIDE4
 
 pytestmark = pytest.mark.ipip
@@ -134,3 +134,31 @@ def test_tunl0_can_be_switched_off_and_given_another_address(cluster):
     finally:
         api.delete("FelixConfiguration", "default")
     wait_for(lambda: tunnel(node)[2] == [own], 10, lambda: f"tunl0: {tunnel(node)}")
+
+
+def test_49_nodes_and_pods_reach_pods_of_others_through_tunl0(cluster):
+    """Without BIRD: routes are the test's own. The node speaks with tunl0's address, also where something else has chosen another
+    one (a client of a service, whose address was taken before the way changed): answers to that would not come back."""
+    nodes = [cluster.node("a1"), cluster.node("a2")]
+    cluster.set_pool(ipipMode="Always")
+    for node, other in zip(nodes, reversed(nodes)):
+        wait_for(lambda n=node: tunnel(n)[2] == [n.pod_cidr4.replace(".0/24", ".1/32")], 20, f"tunl0 of {node.name}")
+        node.netns.ip(f"route replace {other.pod_cidr4} via {other.ip4} dev tunl0 onlink")
+        node.netns.sysctl({"net/ipv4/conf/all/rp_filter": 0, "net/ipv4/conf/tunl0/rp_filter": 0})
+    near, far = (node.add_felix_pod("pod", 5) for node in nodes)
+    a1, a2 = nodes
+    try:
+        with Capture(a2.netns, "eth0") as wire, Capture(far.netns, "eth0") as inside:
+            assert all(probe({"node": (a1.netns, far.ips[0]), "pod": (near.netns, far.ips[0])}, tries=5).values())
+            with a1.netns.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.bind((a1.ip4, 0))
+                s.sendto(b"by another address", (far.ips[0], 9))
+            seen = []
+            wait_for(lambda: seen.extend(inside.packets()) or any(b"another address" in p.payload for p in seen), 10, "it")
+            outer = [p for p in wire.packets() if not p.outgoing and p.inner]
+        sources = {p.source for p in seen if p.destination == far.ips[0]}
+        assert sources == {a1.pod_cidr4.replace(".0/24", ".1"), near.ips[0]}
+        assert outer and {(p.source, p.destination) for p in outer} == {(a1.ip4, a2.ip4)}
+    finally:
+        for node in nodes:
+            node.clear_pods()

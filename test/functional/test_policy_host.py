@@ -19,7 +19,10 @@ from policy.prober import FAMILIES, PORTS, PROTOCOLS, Place, Probe
 from policy.services import ServiceRules, behind
 from policy.tables import Table
 
-FAILSAFES = (22, 179, 2379, 6443)
+# Those nobody has set: ports in, ports out.
+FAILSAFES_IN = {"tcp": (22, 179, 2379, 2380, 5473, 6443, 6666, 6667), "udp": (68,)}
+FAILSAFES_OUT = {"tcp": (179, 2379, 2380, 5473, 6443, 6666, 6667), "udp": (53, 67)}
+FAILSAFES = (22, 53, 67, 68, *FAILSAFES_OUT["tcp"])
 NODE_PORT, HOST_PORT = 30080, 8088
 A = labels(pod="a")
 ON_HOST = "has(host)"
@@ -77,15 +80,23 @@ def test_27_what_becomes_of_packets_to_their_own_node(hosts, action, opens):
     check(world, table.copy().deny("x/a"), ends)
 
 
+def check_failsafes(world):
+    """SSH, the API, etcd, BGP, and DHCP and DNS of the node; of the ports that are some in one direction no others."""
+    table = Table(False)
+    for source, target, failsafes in (("n2", "n1", FAILSAFES_IN), ("n1", "n2", FAILSAFES_OUT)):
+        for protocol, numbers in failsafes.items():
+            table.allow(source, target, protocol, numbers)
+    world.check(table, flows(("n2", "n1"), ("n1", "n2"), ports=FAILSAFES))
+
+
 # ---- 30
 @pytest.mark.parametrize("interface", ["eth0", "*"])
 def test_30_an_endpoint_without_policy_blocks_the_host_and_nothing_else(hosts, interface):
     world = hosts
     world.apply(n1_endpoint(interface))
     check(world, CLOSED)
-    # Failsafes: in 22, 179, 2379, 6443; out all of these but 22. The API is still reached: felix follows.
-    world.check(Table().deny("n1", "n2", "tcp", 22),
-                flows(("n2", "n1"), ("n1", "n2"), ports=FAILSAFES, protocols=["tcp"]))
+    # The API is still reached: felix follows.
+    check_failsafes(world)
 
 
 def test_30_an_endpoint_by_expected_address(hosts):
@@ -319,6 +330,19 @@ def test_34_do_not_track_denies_before_a_normal_policy_allows(hosts):
     world.apply(global_policy("untracked", ON_HOST, [rule("Deny", protocol="UDP", destination={"ports": [80]})],
                               doNotTrack=True, applyOnForward=True))
     check(world, Table().deny(["n2", "outside"], "n1", "udp", 80).deny(["n2", ON_N2], ON_N1, "udp", 80))
+
+
+def test_34_failsafes_are_open_where_an_untracked_policy_denies_all(hosts):
+    """In raw, too, and in both directions; the rest is denied although a normal policy allows it."""
+    world = hosts
+    world.apply(n1_endpoint(), global_policy("normal", ON_HOST, [rule("Allow")], [rule("Allow")]))
+    check(world, Table())
+    n1, n2 = world.node("n1"), world.node("n2")
+    peers = [{"nets": [f"{ip}/{128 if ':' in ip else 32}"]} for ip in (n1.ip4, n1.ip6)]
+    world.apply(global_policy("untracked", ON_HOST, [rule("Deny", destination=peer_) for peer_ in peers],
+                              [rule("Deny", source=peer_) for peer_ in peers], doNotTrack=True, applyOnForward=True))
+    check_failsafes(world)
+    check(world, CLOSED)
 
 
 # ---- 35
