@@ -315,6 +315,7 @@ def test_34_do_not_track_allows_both_ways_without_a_connection_entry(hosts):
     new = tracked(world, "n1") - before
     for ip in (n1.ip4, ipaddress.ip_address(n1.ip6).exploded):
         to_it = {flow for flow in new if f"dst={ip}" in flow}
+        assert {flow for flow in new if f"src={ip}" in flow}, "other flows of the node are tracked, and look so"
         assert not {flow for flow in to_it if flow[0] in ("tcp", "udp") and "dport=80" in flow}
         # And the other way round, as a first packet of an answer would be taken for one.
         assert not {flow for flow in new if flow[0] in ("tcp", "udp") and "sport=80" in flow and f"src={ip}" in flow}
