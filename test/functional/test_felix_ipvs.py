@@ -11,7 +11,7 @@ from policy.ipvs import Ipvs
 from policy.kube_proxy import KubeProxy, Service
 from policy.objects import egress, felix_configuration, ingress, labels, network_policy, peer
 from policy.prober import FAMILIES, PORTS, PROTOCOLS, Place, Probe
-from policy.services import GONE, KEPT, ServiceStream, assert_revoked, behind
+from policy.services import GONE, KEPT, ServiceStream, assert_revoked, behind, wait_on_top
 from policy.tables import Table
 from policy.world import World
 
@@ -238,4 +238,9 @@ def test_43_kube_proxy_changes_its_mode_while_felix_runs(world):
     modes = [TablesMode("iptables", stream.services), IpvsMode(stream.services), TablesMode("nft", stream.services),
              IpvsMode(stream.services), TablesMode("iptables", stream.services)]
     table, probes = say(Table(False), "allow", "y/*", A_IPS), to_services(world, services=[A_IPS])
-    stream.switch(modes, lambda: ask(world, table, probes, SERVICES))
+
+    def check():
+        wait_on_top(world)
+        ask(world, table, probes, SERVICES)
+
+    stream.switch(modes, check)
