@@ -629,10 +629,7 @@ felix_on_tick(uv_timer_t *timer)
             felix->node_dirty |= !identity_state(felix->identity)->is_settled;
             kick(&felix->flush);
         }
-        if (sets_retry_stuck(felix->sets)) {
-            felix->has_doomed_sets = true;
-            kick(&felix->flush);
-        }
+        sets_retry_stuck(felix->sets);
         tables_clean_other_backend(felix);
     }
     if (felix->is_in_sync && !felix->is_shrunk && felix_is_dataplane_good(felix) &&

@@ -12,6 +12,9 @@
 /* Reading back is spread, and so is destroying: one turn of the loop must not take long. */
 #define READ_BUDGET_US 10000
 #define DESTROY_BUDGET_US 10000
+/* The kernel (nft) lets go of a set some time after the rules that named it. When so many rounds
+ * have destroyed none, somebody else's rules name those that are left. */
+#define PATIENCE 10
 
 struct set {
     struct sets *sets;
@@ -31,7 +34,8 @@ struct sets {
     struct table *due;     /* to be read back when there is time */
     struct table *dropped; /* names only; rules may still name them */
     struct table *doomed;  /* names only; to be destroyed */
-    struct table *stuck;   /* names only; likewise, but the kernel said that a rule names them */
+    struct table *stuck;   /* names only; likewise, but rules of others name them */
+    size_t n_in_vain;      /* rounds of destroying, one after the other */
     bool only_add;
     uint64_t n_repaired;
 };
@@ -131,6 +135,7 @@ sets_release(struct sets *sets, bool with_leftovers)
     TABLE_FOREACH (sets->dropped, entry) {
         table_put(sets->doomed, table_key(entry), sets);
         table_take(sets->dropped, table_key(entry));
+        sets->n_in_vain = 0;
     }
     for (size_t i = 0; i < ARRAY_LEN(ours) && with_leftovers; i++) {
         /* What cannot be listed now stays: it does no harm. */
@@ -138,34 +143,50 @@ sets_release(struct sets *sets, bool with_leftovers)
     }
 }
 
-bool
-sets_destroy_some(struct sets *sets)
+/* Those in 'names' until the time is up; what a rule still names goes behind the others. Returns
+ * how many are gone. */
+static size_t
+destroy(struct sets *sets, struct table *names)
 {
     uint64_t until = clock_monotonic_us() + DESTROY_BUDGET_US;
+    size_t n_left = table_count(names), n_gone = 0;
 
-    TABLE_FOREACH (sets->doomed, entry) {
-        if (clock_monotonic_us() > until) {
+    TABLE_FOREACH (names, entry) {
+        if (n_left-- == 0 || clock_monotonic_us() > until) {
             break;
         }
         AUTO_FREE char *name = xstrdup(table_key(entry));
-        table_take(sets->doomed, name);
-        if (!kset_destroy(sets->link, name, NULL)) {
-            table_put(sets->stuck, name, sets);
+        table_take(names, name);
+        if (kset_destroy(sets->link, name, NULL)) {
+            n_gone++;
+        } else {
+            table_put(names, name, sets);
         }
     }
-    return table_count(sets->doomed) > 0;
+    return n_gone;
 }
 
 bool
+sets_destroy_some(struct sets *sets)
+{
+    if (table_count(sets->doomed) == 0) {
+        return false;
+    }
+    sets->n_in_vain = destroy(sets, sets->doomed) > 0 ? 0 : sets->n_in_vain + 1;
+    if (sets->n_in_vain < PATIENCE) {
+        return table_count(sets->doomed) > 0;
+    }
+    TABLE_FOREACH (sets->doomed, entry) {
+        table_put(sets->stuck, table_key(entry), sets);
+        table_take(sets->doomed, table_key(entry));
+    }
+    return false;
+}
+
+void
 sets_retry_stuck(struct sets *sets)
 {
-    bool are_some = table_count(sets->stuck) > 0;
-
-    TABLE_FOREACH (sets->stuck, entry) {
-        table_put(sets->doomed, table_key(entry), sets);
-        table_take(sets->stuck, table_key(entry));
-    }
-    return are_some;
+    destroy(sets, sets->stuck);
 }
 
 /* Members are compared as bytes: what comes in may have garbage behind the interface's name. */

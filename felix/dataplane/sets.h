@@ -19,11 +19,12 @@ void sets_drop(struct sets *sets, struct set *set);
  * earlier run or Calico left and nobody has defined; to be called once after everything is in
  * place, and after drops. */
 void sets_release(struct sets *sets, bool with_leftovers);
-/* Destroys a few of those: each waits for the kernel, so there is a budget for each call. True when
- * there is more to do. A set that a rule still names, somebody else's perhaps, is put aside. */
+/* Destroys a few of those: each waits for the kernel, so there is a budget for each call. Those
+ * still in use are tried again, and put aside when that was in vain for long: rules of others name
+ * them. True when there is more to do. */
 bool sets_destroy_some(struct sets *sets);
-/* Those put aside are to be destroyed again; false: there are none. */
-bool sets_retry_stuck(struct sets *sets);
+/* Tries to destroy those that were put aside. */
+void sets_retry_stuck(struct sets *sets);
 
 void set_want(struct set *set, const struct kset_member *member);
 void set_unwant(struct set *set, const struct kset_member *member);
