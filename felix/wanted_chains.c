@@ -313,6 +313,21 @@ render_ipvs_dispatch(const struct rendering *rendering, uint8_t family, struct r
     VEC_DONE(&pods);
 }
 
+/* The pod's own address of the family; NULL: none is known. */
+static const struct ip *
+own_address(const struct wanted_chains *chains, const char *ifname, uint8_t family)
+{
+    size_t n = 0;
+    const struct prefix *own = chains->lookup(chains->lookup_owner, ifname, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (own[i].ip.family == family) {
+            return &own[i].ip;
+        }
+    }
+    return NULL;
+}
+
 /* Without an address of its own a pod has none that leads to it. */
 static void
 render_floating(struct wanted_chains *chains, uint8_t family, struct ruleset *set)
@@ -321,13 +336,9 @@ render_floating(struct wanted_chains *chains, uint8_t family, struct ruleset *se
 
     pairs->n = 0;
     VEC_FOREACH (&chains->floating_addresses, address) {
-        size_t n = 0;
-        const struct prefix *own = chains->lookup(chains->lookup_owner, address->ifname, &n);
-        for (size_t i = 0; i < n; i++) {
-            if (address->ip.family == family && own[i].ip.family == family) {
-                VEC_PUSH(pairs, (struct floating_pair){address->ip, own[i].ip});
-                break;
-            }
+        const struct ip *own = own_address(chains, address->ifname, family);
+        if (own && address->ip.family == family) {
+            VEC_PUSH(pairs, (struct floating_pair){address->ip, *own});
         }
     }
     if (chains->floating_addresses.n > 0) {

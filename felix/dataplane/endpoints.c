@@ -564,22 +564,31 @@ mark_missing(struct endpoints *endpoints, struct endpoint *endpoint, uint8_t fam
     }
 }
 
+/* One on the endpoint's interface. */
+static void
+mark_if_stale(struct endpoints *endpoints, const struct endpoint *endpoint,
+              const struct route *route)
+{
+    bool is_ours = route->protocol == endpoints->spec.route_protocol &&
+                   route->dst.len == ip_bits(&route->dst.ip);
+    bool is_wanted = is_routed(endpoint, &route->dst);
+    bool is_left =
+        is_ours ? endpoints->spec.awaits_floating : !endpoints->spec.routes.removes_foreign;
+
+    if (!is_wanted && !is_left) {
+        VEC_PUSH(&endpoints->stale, *route);
+    } else if (is_wanted && is_ours &&
+               route->metric != metric_of(endpoints, route->dst.ip.family)) {
+        VEC_PUSH(&endpoints->older, *route);
+    }
+}
+
 static void
 mark_stale(struct endpoints *endpoints, const struct endpoint *endpoint, const route_vec *routes)
 {
     VEC_FOREACH (routes, route) {
-        bool is_ours = route->protocol == endpoints->spec.route_protocol &&
-                       route->dst.len == ip_bits(&route->dst.ip);
-        if (route->index != endpoint->index ||
-            (!is_ours && !endpoints->spec.routes.removes_foreign)) {
-            continue;
-        }
-        if (!is_routed(endpoint, &route->dst)) {
-            if (!is_ours || !endpoints->spec.awaits_floating) {
-                VEC_PUSH(&endpoints->stale, *route);
-            }
-        } else if (is_ours && route->metric != metric_of(endpoints, route->dst.ip.family)) {
-            VEC_PUSH(&endpoints->older, *route);
+        if (route->index == endpoint->index) {
+            mark_if_stale(endpoints, endpoint, route);
         }
     }
 }
