@@ -11,7 +11,8 @@ from lab.topology import OUTSIDE4, OUTSIDE6
 from policy.encapsulation import encapsulated
 from policy.objects import (egress, felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy,
                             peer, port, rule)
-from policy.prober import FAMILIES, Place, Probe
+from policy.prober import FAMILIES, PORTS, PROTOCOLS, Place, Probe
+from policy.services import behind
 from policy.tables import Table
 
 A = labels(pod="a")
@@ -222,20 +223,21 @@ def test_family_10_pods_that_ask_dns_reach_what_the_name_says_if_policy_lets_the
     targets = {f"s-{key.replace('/', '-')}.{key[0]}.svc": key for key in ("y/a", "x/b", "z/a")}
     Names(world, "z/c", {name: {f: world.ip(key, f) for f in FAMILIES} for name, key in targets.items()})
     may_ask = {"x/a": True, "x/c": True, "z/b": False, "y/b": False, "y/c": True, "z/a": True}
-    probes = []
+    probes, owners = [], {}
     for source, asks in may_ask.items():
         for name, key in targets.items():
             for family in FAMILIES:
                 found = resolve(world, source, "z/c", name, family, 2 if asks else 0.12)
                 assert found == (world.ip(key, family) if asks else None), (source, name, family, found)
                 if asks and source != key:
-                    probes += [Probe(source, found, p, number, family) for p in ("tcp", "udp", "sctp") for number in (80, 81)]
+                    owners |= behind(key, {family: found}, PORTS)
+                    probes += [Probe(source, found, p, number, family) for p in PROTOCOLS for number in PORTS]
     allowed = Table()
     for source in ("x/a", "x/c"):
         allowed.deny(source)
         for ip in world.pod("y/a").ips:
             allowed.allow(source, ip)
-    world.check(allowed, probes, has_reference=False, has_explain=False)
+    world.check(allowed, probes, services=owners)
 
 
 # ---- e2e: pods that end
