@@ -144,12 +144,11 @@ add_ingress(struct netlink *netlink, int index, struct err *err)
 static void
 put_everything(struct nl_msg *msg)
 {
-    struct {
-        struct tc_u32_sel sel;
-        struct tc_u32_key key;
-    } all = {.sel = {.flags = TC_U32_TERMINAL, .nkeys = 1}};
+    const struct tc_u32_sel sel = {.flags = TC_U32_TERMINAL, .nkeys = 1};
+    char all[sizeof sel + sizeof(struct tc_u32_key)] = {0}; /* the key: no bits of a mask */
 
-    nla_put(msg, TCA_U32_SEL, sizeof all, &all);
+    memcpy(all, &sel, sizeof sel);
+    nla_put(msg, TCA_U32_SEL, sizeof all, all);
 }
 
 static void
