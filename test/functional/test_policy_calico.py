@@ -295,8 +295,8 @@ def test_15_names_of_the_source_that_packets_do_come_from(world):
         calico_policy("x", "nets", C, of_each([{**net, "ports": ["client-{}", NUMBER_PORT]} for net in nets])),
         calico_policy("x", "out", "pod == 'f'", None, of_each([{"ports": ["client-{}", NUMBER_PORT]}])),
         calico_policy("x", "not-out", "pod == 'g'", None, of_each([{"notPorts": ["client-{}"]}])))
-    pods = [world.add_pod("x", "d", change=with_port(NAME_PORT)), world.add_pod("x", "e", world.node("n2"), with_port(SHARED_PORT)),
-            world.add_pod("x", "f", change=with_port(NAME_PORT)), world.add_pod("x", "g", world.node("n2"), with_port(NAME_PORT))]
+    pods = [world.add_pod("x", name, world.node(node), with_port(number)) for name, node, number in (
+        ("d", "n1", NAME_PORT), ("e", "n2", SHARED_PORT), ("f", "n1", NAME_PORT), ("g", "n2", NAME_PORT))]
     try:
         world.settle()
         numbers = {NAME_PORT, SHARED_PORT, NUMBER_PORT}

@@ -13,8 +13,8 @@ import pytest
 from lab import Capture
 from lab.topology import OUTSIDE4, OUTSIDE6
 from policy import explained
-from policy.objects import (calico_policy, felix_configuration, global_policy, host_endpoint, ingress, labels, network_policy, peer,
-                            port, rule)
+from policy.objects import (calico_policy, felix_configuration, global_policy, host_endpoint, ingress, labels,
+                            network_policy, peer, port, rule)
 from policy.prober import FAMILIES, PORTS, PROTOCOLS, Place, Probe
 from policy.services import ServiceRules, behind
 from policy.tables import Table
@@ -147,7 +147,8 @@ def test_31_named_ports_of_an_endpoint(hosts):
                 global_policy("host", "host == 'n1'", [rule("Allow", protocol="TCP", destination=web),
                                                        rule("Allow", protocol="UDP", destination=dns)], [rule("Allow")]),
                 calico_policy("x", "to-web", "pod == 'c'", None, [
-                    rule("Allow", protocol="TCP", destination={**web, "selector": "host == 'n1'", "namespaceSelector": "global()"}),
+                    rule("Allow", protocol="TCP", destination={**web, "selector": "host == 'n1'",
+                                                               "namespaceSelector": "global()"}),
                     rule("Allow", protocol="UDP", destination=dns)]))
     ends = TO_HOST + FROM_HOST + [("x/c", "n1"), ("x/c", "n2"), ("y/c", "n1"), ("x/c", "y/a"), ("x/a", "x/b")]
 
