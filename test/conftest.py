@@ -1,12 +1,13 @@
 """Makes the packages below test/ (lab, apiserver, demo) importable by their own names, and runs the tests
 marked `ipip` or `ipvs` in the test machine where the running kernel has not what they need.
 
-They run there in one go, when the first of them is due, by a pytest of the machine's own; every test then
-passes or fails here as it did there.
+They run there in one go, beside the tests that run here, by a pytest of the machine's own. Here they come last;
+every one then passes or fails as it did there.
 """
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,36 +39,49 @@ def missing_here():
 
 
 class MachineRun:
-    """One run of all marked tests in the machine, made when the first result is asked for."""
+    """One run of all marked tests in the machine. What it prints is shown when its results are asked for."""
 
-    def __init__(self, config, items):
+    def __init__(self, config):
         self.config = config
-        self.names = [item.nodeid for item in items]
+        self.directory = tempfile.TemporaryDirectory(prefix="canal-results-")
+        self.process = None
         self.results = None
         self.exit_code = None
 
-    def _run(self):
+    def path(self, name):
+        return Path(self.directory.name) / name
+
+    def start(self, items):
+        argv = [str(TEST / "vm/run"), "--results", self.directory.name, "--timeout", str(MACHINE_SECONDS),
+                "--", "/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q",
+                "--rootdir", str(self.config.rootdir), *[item.nodeid for item in items]]
+        with self.path("said").open("wb") as said:
+            # A little behind the tests here, whose times are closer.
+            self.process = subprocess.Popen(["nice", "-n", "5", *argv], cwd=str(self.config.rootdir),
+                                            stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
+                                            env={**os.environ, RESULTS_ENV: str(self.path("results"))})
+
+    def _wait(self):
         self.results = {}
-        with tempfile.TemporaryDirectory(prefix="canal-results-") as directory:
-            results = Path(directory) / "results"
-            argv = [str(TEST / "vm/run"), "--results", directory, "--timeout", str(MACHINE_SECONDS),
-                    "--", "/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q",
-                    "--rootdir", str(self.config.rootdir), *self.names]
-            capture = self.config.pluginmanager.getplugin("capturemanager")
-            with capture.global_and_fixture_disabled():
-                print(f"\n{len(self.names)} tests run in the test machine", flush=True)
-                done = subprocess.run(argv, cwd=str(self.config.rootdir), check=False,
-                                      env={**os.environ, RESULTS_ENV: str(results)})
-            self.exit_code = done.returncode
-            if results.exists():
-                for line in results.read_text(encoding="utf-8").splitlines():
-                    entry = json.loads(line)
-                    self.results.setdefault(entry["nodeid"], []).append(entry)
+        self.exit_code = self.process.wait()
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            print("\nin the test machine:\n" + self.path("said").read_text(errors="replace"), flush=True)
+        if self.path("results").exists():
+            for line in self.path("results").read_text(encoding="utf-8").splitlines():
+                entry = json.loads(line)
+                self.results.setdefault(entry["nodeid"], []).append(entry)
+
+    def end(self):
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait()
+        self.directory.cleanup()
 
     def replay(self, item):
         """Ends as the test ended in the machine."""
         if self.results is None:
-            self._run()
+            self._wait()
         entries = self.results.get(item.nodeid, [])
         for entry in entries:
             if entry["outcome"] == "failed":
@@ -79,6 +93,7 @@ class MachineRun:
                         pytrace=False)
 
 
+@pytest.hookimpl(trylast=True)  # behind -k and -m
 def pytest_collection_modifyitems(config, items):
     if config.option.collectonly or not any(item.get_closest_marker(name) for item in items for name in MARKERS):
         return
@@ -86,7 +101,10 @@ def pytest_collection_modifyitems(config, items):
     marked = [item for item in items if any(item.get_closest_marker(name) for name in missing)]
     if not marked:
         return
-    run = MachineRun(config, marked)
+    run = MachineRun(config)
+    run.start(marked)
+    config.add_cleanup(run.end)
+    items[:] = [item for item in items if item not in marked] + marked
     for item in marked:
         item.setup = lambda: None  # its fixtures are set up in the machine, not here
         item.runtest = lambda item=item: run.replay(item)

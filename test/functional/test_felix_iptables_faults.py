@@ -413,8 +413,8 @@ def test_killed_while_it_writes_it_ends_in_the_same_state(world, node):
     pick = random.Random(3)
     for _ in range(20):
         node.felix.kill9()
-        for family in (4, 6):
-            flush_and_delete(world, family)
+        # A process that felix has left may be in the middle of its last write.
+        wait_for(lambda: [flush_and_delete(world, family) for family in (4, 6)], 10, "the kernel to be emptied")
         node.start_canal()
         time.sleep(pick.random() * 0.8)  # the point it is killed at
     node.wait_ready(60)
