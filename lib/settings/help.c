@@ -17,7 +17,8 @@ settings_flag_name(const char *name)
         bool after_lower =
             c > name && !isupper((unsigned char)c[-1]) && c[-1] != '_' && c[-1] != '-';
         bool before_lower =
-            c > name && islower((unsigned char)c[1]) && isupper((unsigned char)c[-1]);
+            c > name && islower((unsigned char)c[1]) && islower((unsigned char)c[2]) &&
+            isupper((unsigned char)c[-1]); /* a word, not the end of "IPs" or "IPv6" */
         if (upper && (after_lower || before_lower)) {
             str_add_char(&flag, '-');
         }

@@ -179,11 +179,15 @@ one_setting_can_be_set_by_name(void **state)
 static void
 flag_names_follow_the_words(void **state)
 {
-    static const char *const names[][2] = {{"IptablesRefreshInterval", "iptables-refresh-interval"},
-                                           {"IP", "ip"},
-                                           {"IPAutodetectionMethod", "ip-autodetection-method"},
-                                           {"Ipv6Support", "ipv6-support"},
-                                           {"DumpContext", "dump-context"}};
+    static const char *const names[][2] = {
+        {"IptablesRefreshInterval", "iptables-refresh-interval"},
+        {"IP", "ip"},
+        {"IPAutodetectionMethod", "ip-autodetection-method"},
+        {"Ipv6Support", "ipv6-support"},
+        {"DumpContext", "dump-context"},
+        {"FloatingIPs", "floating-ips"},
+        {"IPv4NormalRoutePriority", "ipv4-normal-route-priority"},
+    };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
