@@ -112,8 +112,10 @@ class FelixNode(CanalNode):
 
     def clear_pods(self):
         """No pod, no link, no state of one: the next test may use their names."""
+        if self.felix.alive() and self.pods:  # it may have begun just now
+            wait_for(lambda: self.felix_request({"op": "status"}), 15, lambda: f"felix to answer: {self.felix.tail(5)}")
         for pod in list(self.pods.values()):
-            if self.felix.alive() and self.felix_socket.exists():
+            if self.felix.alive():
                 self.del_felix_pod(pod)
             self.netns.run(["ip", "link", "del", pod.host_ifname], check=False)
             self.drop_pod(pod)
