@@ -219,6 +219,12 @@ def ifbs(node):
     return json.loads(node.netns.run(["ip", "-j", "link", "show", "type", "ifb"]) or "[]")
 
 
+def is_shaped(node, pod, direction):
+    """The bucket is there; and what the pod sends leads to it, which comes last."""
+    leads = "mirred" in node.netns.run(["tc", "filter", "show", "dev", pod.host_ifname, "ingress"], check=False)
+    return len(qdiscs(node)) == 1 and leads == (direction == "egress")
+
+
 def bytes_in(source, target, family, seconds=1.0):
     """What one TCP connection carries in that time, and the time."""
     kind = socket.AF_INET if family == 4 else socket.AF_INET6
@@ -250,7 +256,7 @@ def test_24_bandwidth_is_what_was_asked_for(node, direction):
     rate, burst = 1_000_000, 100_000  # bytes
     assert bytes_in(one, two, 4, 0.3)[0] > 10 * rate
     annotate(node, limited, **{f"{direction}Bandwidth": "8M", f"{direction}Burst": "800k"})
-    wait_for(lambda: len(qdiscs(node)) == 1, 10, node.felix.tail)
+    wait_for(lambda: is_shaped(node, limited, direction), 10, node.felix.tail)
     for family in (4, 6):
         carried, took = bytes_in(one, two, family)
         assert rate * took * 0.5 <= carried <= rate * took + burst + 100_000, (carried, took)
