@@ -23,6 +23,7 @@
 LOG_MODULE("load");
 
 #define CONFIG_MAX ((size_t)256 * 1024 * 1024)
+#define CLOCK_DOUBT_MS 5000
 #define CHECK_MS 20000
 #define CONFIGURE_MS 30000
 
@@ -45,6 +46,7 @@ struct loader {
     char *new_path;
     bool is_forced;
     bool must_verify;
+    bool is_written_blind; /* the file, while BIRD may have been about to read it */
     uint64_t n_reloads;
 };
 
@@ -141,6 +143,7 @@ on_configured(void *owner, const struct bird_reply *reply)
             break;
         }
         loader->n_reloads++;
+        loader->is_written_blind = false;
         log_info("BIRD loaded the new configuration");
         outcome(loader, true, "loaded");
         break;
@@ -198,7 +201,7 @@ install(struct loader *loader)
         return;
     }
     loader->phase = PHASE_IDLE;
-    loader->must_verify = true;
+    loader->must_verify = loader->is_written_blind = true;
     log_info("wrote %s; BIRD is not there yet", loader->spec.config_path);
     outcome(loader, false, "BIRD is not connected");
     step(loader);
@@ -290,11 +293,24 @@ last_reconfiguration_ms(const struct bird_reply *reply)
     return 0;
 }
 
+/* Whether BIRD read the file that is there. ctime, not mtime: renaming sets it, so it says when the
+ * file came to be there. BIRD tells times by a clock that it reads once in a while: of a file that
+ * came while it started it may say to have read it later, and have read the one before. */
+static bool
+has_read_file(const struct loader *loader, int64_t read_ms)
+{
+    struct stat status;
+    int64_t doubt_ms = loader->is_written_blind ? CLOCK_DOUBT_MS : 0;
+
+    return stat(loader->spec.config_path, &status) == 0 && read_ms > 0 &&
+           read_ms >
+               (int64_t)status.st_ctim.tv_sec * 1000 + status.st_ctim.tv_nsec / 1000000 + doubt_ms;
+}
+
 static void
 on_status(void *owner, const struct bird_reply *reply)
 {
     struct loader *loader = owner;
-    struct stat status;
 
     loader->phase = PHASE_IDLE;
     if (bird_reply_class(reply) == BIRD_NO_ANSWER) {
@@ -302,10 +318,7 @@ on_status(void *owner, const struct bird_reply *reply)
         return;
     }
     loader->must_verify = false;
-    int64_t read_ms = last_reconfiguration_ms(reply);
-    /* ctime, not mtime: renaming sets it, so it says when the file came to be there. */
-    if (stat(loader->spec.config_path, &status) == 0 && read_ms > 0 &&
-        read_ms > (int64_t)status.st_ctim.tv_sec * 1000 + status.st_ctim.tv_nsec / 1000000) {
+    if (has_read_file(loader, last_reconfiguration_ms(reply))) {
         if (!loader->is_forced && same(loader->wanted, loader->written)) {
             log_info("BIRD runs the configuration that is written");
             outcome(loader, true, "loaded");

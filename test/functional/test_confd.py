@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from confd_nodes import CRD, ConfdCluster, expect_route
+from confd_nodes import CRD, ConfdCluster, bgp_peer, expect_route
 from lab import Capture, Stream, ZoneSpec, wait_for
 from lab.cluster import BUILD
 from lab.lab import ROOT
@@ -336,3 +336,25 @@ def test_a_kind_the_role_does_not_name_is_named_with_what_to_do(cluster):
     finally:
         cluster.api.client.clear_faults()
     wait_for(lambda: node.http_get(9092, "/readiness")[0] == 200, 60, "confd to be ready")
+
+
+def test_a_file_that_came_while_bird_started_is_loaded(cluster):
+    """BIRD has read the file before, and says a later time than that of the one that is there."""
+    node = cluster.node("a1")
+    old = node.dir / "older.conf"
+    node.bird.kill9()
+    old.write_text(node.bird_conf.read_text())
+    said = node.log().count("BIRD is not there yet")
+    cluster.api.create(bgp_peer("late", node="a1", peerIP="192.0.2.77", asNumber=65077))
+    argv = list(node.bird.argv)
+    try:
+        wait_for(lambda: node.log().count("BIRD is not there yet") > said, 20, "confd to write the file")
+        node.bird.argv = [str(old) if word == str(node.bird_conf) else word for word in argv]
+        assert node.bird.argv != argv
+        node.start_bird(recover=True)
+        wait_for(lambda: any("192.0.2.77" in line for line in node.birdc("show protocols all").splitlines()), 20,
+                 lambda: f"BIRD to be told of the peer: {node.confd.tail(5)}")
+    finally:
+        node.bird.argv = argv
+        cluster.api.delete("BGPPeer", "late")
+    wait_for(lambda: node.bgp_established(cluster.sessions_of(node)), 60, "its sessions")
