@@ -64,27 +64,20 @@ put(struct asks *asks, const struct pod *pod)
     ask->ns = xstrdup(pod->ns);
     ask->pod = xstrdup(pod->name);
     ask->wanted = pod->asks;
-    ask->ip4 = pod->ip4;
-    ask->ip6 = pod->ip6;
     ask_free(table_put(asks->by_ifname, ask->ifname, ask));
 }
 
 bool
 asks_note_pod(struct asks *asks, const struct pod *was, const struct pod *now)
 {
-    bool asked = was && was->asks;
-    bool asks_now = now && now->asks;
-
-    if (asked) {
+    if (was && was->asks) {
         drop(asks, was);
     }
-    if (asks_now) {
+    if (now && now->asks) {
         put(asks, now);
     }
     /* Equal values are one value: lib/model/pod_asks.h. */
-    return asked != asks_now ||
-           (asked && (was->asks != now->asks || !ip_equal(&was->ip4, &now->ip4) ||
-                      !ip_equal(&was->ip6, &now->ip6)));
+    return (was ? was->asks : NULL) != (now ? now->asks : NULL);
 }
 
 bool

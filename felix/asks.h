@@ -14,7 +14,6 @@ struct pod_ask {
     char ifname[16];
     char *ns, *pod;
     const struct pod_asks *wanted; /* as long as the pod is noted */
-    struct ip ip4, ip6;            /* its own; family 0: none */
 };
 
 struct asks *asks_new(const char *interface_prefix);

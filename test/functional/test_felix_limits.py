@@ -20,9 +20,7 @@ QOS = "qos.projectcalico.org/"
 
 @pytest.fixture(name="cluster", scope="module", params=["nft", "legacy"])
 def cluster_fixture(request):
-    with FelixCluster([ZoneSpec("a", ["a1"])],
-                      settings={**REFRESH, "FELIX_IPTABLESBACKEND": request.param}) as cluster:
-        cluster.backend = request.param
+    with FelixCluster([ZoneSpec("a", ["a1"])], backend=request.param, settings=REFRESH) as cluster:
         cluster.start_nodes()
         yield cluster
 
@@ -39,7 +37,7 @@ def node_fixture(cluster):
 def limit_rules(node, family=4):
     table = None
     found = []
-    for line in node.tables(family, node.lab.backend):
+    for line in node.tables(family):
         table = line[1:] if line.startswith("*") else table
         if table == "mangle" and "cali" in line and line.startswith("-A"):
             found.append(line)
@@ -47,7 +45,7 @@ def limit_rules(node, family=4):
 
 
 def annotate(node, pod, **annotations):
-    """The pod's whole wishes; seen in the kernel when it returns."""
+    """The pod's whole wishes; does not wait."""
     old = node.lab.api.client.get("Pod", pod.name, pod.namespace)["metadata"].get("annotations", {})
     values = {key: None for key in old} | {QOS + key: value for key, value in annotations.items()}
     node.lab.api.client.patch("Pod", pod.name, {"metadata": {"annotations": values}}, pod.namespace)
